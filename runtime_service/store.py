@@ -1,0 +1,179 @@
+"""The runtime's view of the store: the only module that knows its stubs, its retries and its errors.
+
+Every call ends in a typed answer or a ``HoldfastError``; an unreachable store is ``NotReady`` after the retries, and is
+never a failed run: the callers give the work back. Retrying is safe because every mutating call carries a
+request id or is idempotent by itself. Read ``worker/hold.py`` for the caller that matters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import grpc
+from google.protobuf import duration_pb2
+from google.protobuf.message import Message
+from grpc.aio import Channel
+from ulid import ULID
+
+from holdfast.errors import HoldfastError, NotReady, Throttled, WriteConflict
+from holdfast.v1 import event_pb2, queue_service_pb2, queue_service_pb2_grpc, store_service_pb2, store_service_pb2_grpc
+from holdfast.wire import from_rpc_error
+from runtime_service.names import RUN_QUEUE, WAKE_DELIVERIES_MAX, WAKE_KEY
+
+Answer = TypeVar("Answer", bound=Message)
+
+#: Seconds one call may take, beyond its own waiting.
+CALL_SECONDS: Final = 10.0
+
+#: Seconds of retries before NotReady reaches the caller, and the longest pause between two.
+RETRY_SECONDS: Final = 20.0
+PAUSE_SECONDS_MAX: Final = 0.5
+
+#: Errors after which the same call may be sent again.
+_PASSING: Final = (NotReady, Throttled, WriteConflict)
+
+#: Small keepalive so that a half-open connection is noticed within 15 seconds.
+CHANNEL_OPTIONS: Final = (
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+)
+
+
+def new_request_id() -> str:
+    """Mint a request id: one for each thing that must happen once, reused by every retry of it."""
+    return str(ULID())
+
+
+def milliseconds(value: int) -> duration_pb2.Duration:
+    """Build a Duration from milliseconds."""
+    return duration_pb2.Duration(seconds=value // 1000, nanos=value % 1000 * 1_000_000)
+
+
+class Store:
+    """A channel to one store address, with typed errors and bounded, jittered retries.
+
+    ``token`` is sent as a bearer token and never logged.
+    """
+
+    def __init__(self, address: str, *, token: str = "", retry_seconds: float = RETRY_SECONDS) -> None:
+        self.address = address
+        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._retry_seconds = retry_seconds
+        self._channel: Channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self.events: Any = store_service_pb2_grpc.StoreServiceStub(self._channel)
+        self.queue: Any = queue_service_pb2_grpc.QueueServiceStub(self._channel)
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """The credentials, for the lease keeper's own channel."""
+        return self._metadata
+
+    async def call(
+        self, method: Callable[..., Awaitable[Answer]], request: Message, *, seconds: float = CALL_SECONDS
+    ) -> Answer:
+        """Make one unary call; retries passing errors for the store's retry time, then raises the typed error."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._retry_seconds
+        pause = 0.02
+        while True:
+            try:
+                return await method(request, timeout=seconds, metadata=self._metadata)
+            except grpc.RpcError as error:
+                typed = from_rpc_error(error)
+            if not isinstance(typed, _PASSING) or loop.time() + pause > until:
+                raise typed
+            await asyncio.sleep(pause * (0.5 + random.random()))
+            pause = min(pause * 2, PAUSE_SECONDS_MAX)
+
+    async def create(self, request: store_service_pb2.CreateEventRequest) -> store_service_pb2.CreateEventResponse:
+        """Append one event. Safe to retry: a request id is added when there is none."""
+        if not request.request_id:
+            request.request_id = new_request_id()
+        return await self.call(self.events.CreateEvent, request)
+
+    async def append(self, request: store_service_pb2.CreateEventsRequest) -> store_service_pb2.CreateEventsResponse:
+        """Append a batch, all or none. Safe to retry: a request id is added when there is none."""
+        if not request.request_id:
+            request.request_id = new_request_id()
+        return await self.call(self.events.CreateEvents, request)
+
+    async def events_after(self, run_id: str, seq: int) -> list[event_pb2.Event]:
+        """Read a run's log from ``seq`` (excluded) to its end, dense."""
+        found: list[event_pb2.Event] = []
+        while True:
+            request = store_service_pb2.ListEventsRequest(run_id=run_id, page_size=1000, after_seq=seq)
+            page = await self.call(self.events.ListEvents, request)
+            found.extend(page.events)
+            if not page.next_page_token:
+                return found
+            seq = found[-1].seq
+
+    async def receive(
+        self, *, messages_max: int, wait_ms: int, lease_ms: int, consumer_id: str
+    ) -> Sequence[queue_service_pb2.LeasedMessage]:
+        """Lease wake messages, waiting up to ``wait_ms`` for one."""
+        request = queue_service_pb2.ReceiveMessagesRequest(
+            queues=[RUN_QUEUE],
+            max_messages=messages_max,
+            wait=milliseconds(wait_ms),
+            lease_duration=milliseconds(lease_ms),
+            consumer_id=consumer_id,
+        )
+        answer = await self.call(self.queue.ReceiveMessages, request, seconds=wait_ms / 1000 + CALL_SECONDS)
+        return answer.messages
+
+    async def acknowledge(self, receipt: str) -> None:
+        """Settle a wake message; a lost lease is fine, somebody else has the run."""
+        await self.call(self.queue.AckMessages, queue_service_pb2.AckMessagesRequest(receipts=[receipt]))
+
+    async def give_back(self, receipt: str, *, delay_ms: int, reason: str = "") -> None:
+        """Make a wake message visible again after ``delay_ms``, without counting the delivery."""
+        request = queue_service_pb2.NackMessagesRequest(
+            receipts=[receipt],
+            delay=milliseconds(max(0, delay_ms)),
+            reason=reason,
+            action=queue_service_pb2.NACK_ACTION_RELEASE,
+        )
+        await self.call(self.queue.NackMessages, request)
+
+    async def wake(self, run_id: str) -> str:
+        """Queue a replay of the run now; returns the message id (that of a waiting wake when there is one)."""
+        request = queue_service_pb2.EnqueueRequest(message=wake_message(run_id))
+        answer = await self.call(self.queue.Enqueue, request)
+        return answer.message_id
+
+    async def watch(self, request: store_service_pb2.WatchEventsRequest) -> AsyncIterator[Any]:
+        """Open one watch. Ends or raises a typed error when the stream does; resuming is the caller's."""
+        try:
+            async for message in self.events.WatchEvents(request, metadata=self._metadata):
+                yield message
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from None
+
+    async def close(self) -> None:
+        """Close the channel; calls under way fail."""
+        await self._channel.close()
+
+
+def wake_message(run_id: str) -> queue_service_pb2.NewQueueMessage:
+    """Build the message that makes a runtime look at a run."""
+    message = queue_service_pb2.NewQueueMessage(
+        queue=RUN_QUEUE,
+        group=run_id,
+        idempotency_key=WAKE_KEY.format(run_id=run_id),
+        max_deliveries=WAKE_DELIVERIES_MAX,
+    )
+    message.payload.text = f'{{"run_id":"{run_id}"}}'
+    return message
+
+
+def is_passing(error: HoldfastError) -> bool:
+    """Tell whether the same call may succeed later: the store is away, busy or full."""
+    return isinstance(error, _PASSING)
