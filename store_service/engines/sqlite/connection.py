@@ -1,0 +1,126 @@
+"""One SQLite connection with its thread, and the one door into it.
+
+aiosqlite gives each connection a thread; an ``await`` on it costs about 150 µs, a statement in it about 3. So a
+whole function crosses at once, with the raw connection in hand. aiosqlite has no public call for that: ``_execute``
+and ``_conn`` are used here and nowhere else, and ``tests/conformance/test_sqlite_connection.py`` pins that they
+exist. Pragmas that decide about durability are set here, explicitly. Read next: ``commit.py``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import aiosqlite
+
+T = TypeVar("T")
+
+#: Pages in the WAL before a commit moves them into the database file: 8 MiB, so that it is recycled, not grown.
+WAL_CHECKPOINT_PAGES = 2_000
+#: Bytes that an exceptionally grown WAL is cut back to.
+WAL_BYTES_MAX = 64 * 1024 * 1024
+#: Prepared statements kept per connection; all of ``statements.py`` fit.
+STATEMENTS_CACHED = 256
+
+_COMMON = (
+    "PRAGMA foreign_keys = OFF",
+    "PRAGMA temp_store = MEMORY",
+)
+_WRITER = (
+    *_COMMON,
+    "PRAGMA synchronous = FULL",
+    f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}",
+    f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}",
+    "PRAGMA cache_size = -32768",
+)
+_READER = (
+    *_COMMON,
+    "PRAGMA query_only = ON",
+    "PRAGMA wal_autocheckpoint = 0",
+    "PRAGMA cache_size = -8192",
+)
+
+
+class Session:
+    """The raw connection as seen inside its thread. ``executed`` counts statements, transactions included."""
+
+    __slots__ = ("_connection", "executed")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.executed = 0
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> sqlite3.Cursor:
+        """Execute one statement."""
+        self.executed += 1
+        return self._connection.execute(sql, parameters)
+
+    def one(self, sql: str, parameters: Sequence[object] = ()) -> Any:
+        """Return the first row as a tuple, None when there is none."""
+        return self.execute(sql, parameters).fetchone()
+
+    def all(self, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
+        """Return every row, as tuples."""
+        return self.execute(sql, parameters).fetchall()
+
+    def scalar(self, sql: str, parameters: Sequence[object] = ()) -> Any:
+        """Return the first column of the first row, None when there is no row."""
+        row = self.one(sql, parameters)
+        return None if row is None else row[0]
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._connection.in_transaction
+
+
+class Lane:
+    """A connection and its thread. Functions run there one after the other, in the order of ``run``."""
+
+    __slots__ = ("_connection", "_session", "waiting")
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self._session = Session(connection._conn)
+        self.waiting = 0
+
+    @property
+    def executed(self) -> int:
+        """Statements executed so far."""
+        return self._session.executed
+
+    async def run(self, function: Callable[[Session], T]) -> T:
+        """Run a function in the thread, in one crossing. A caller that is cancelled does not stop it."""
+        self.waiting += 1
+        try:
+            result: T = await self._connection._execute(function, self._session)  # type: ignore[no-untyped-call]
+            return result
+        finally:
+            self.waiting -= 1
+
+    async def close(self) -> None:
+        """Close the connection after what was handed in, and end the thread."""
+        await self._connection.close()
+
+
+async def open_lane(path: str, *, busy_timeout_ms: int) -> Lane:
+    """Connect without changing the file: no pragma that writes is set yet."""
+    connection = aiosqlite.connect(
+        path, isolation_level=None, cached_statements=STATEMENTS_CACHED, timeout=busy_timeout_ms / 1000
+    )
+    # A store that ends without close() must end: its thread must not keep the process. That is no worse than a crash.
+    connection._thread.daemon = True
+    return Lane(await connection)
+
+
+def make_writer(session: Session) -> None:
+    """Turn the connection into the one that writes and checkpoints; switches the file to WAL."""
+    session.execute("PRAGMA journal_mode = WAL")
+    for pragma in _WRITER:
+        session.execute(pragma)
+
+
+def make_reader(session: Session) -> None:
+    """Turn the connection into one that can neither write nor checkpoint."""
+    for pragma in _READER:
+        session.execute(pragma)

@@ -1,0 +1,235 @@
+"""The SQLite engine: one writer, two readers, notes in commit order.
+
+Owns the queue of writes in front of the one writing connection. A write starts at once when nothing runs; what
+arrives during a commit goes together into the next one, without any timer. Nothing here polls: an idle engine executes
+no statement. It must never acknowledge before the commit is durable. Read next: ``commit.py``, ``connection.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from holdfast.refusal import Refusal
+from holdfast.v1 import error_pb2
+from store_service.engines.contract import Engine, Listener, Note, Reader, Transaction
+from store_service.engines.sqlite.commit import Outcome, Unit, commit_together, is_broken_by, refusal_of
+from store_service.engines.sqlite.connection import Lane, Session, make_reader, make_writer, open_lane
+from store_service.engines.sqlite.migration import migrate, schema_version
+from store_service.engines.sqlite.ownership import Ownership
+from store_service.engines.sqlite.reader import SqliteReader
+
+T = TypeVar("T")
+
+#: Units in one commit: past this the gain per unit is gone and the first one only waits longer.
+BATCH_UNITS_MAX: Final = 256
+#: Reading connections: a long list does not hold up a short read.
+READERS: Final = 2
+#: When a caller may try again that met a full queue of writes: about half of the queue is done by then.
+RETRY_AFTER_MS: Final = 500
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    unit: Unit
+    done: asyncio.Future[Any]
+
+
+async def open_sqlite(path: str, *, pending_writes_max: int = 10_000, busy_timeout_ms: int = 5_000) -> Engine:
+    """Open a database file, creating it when missing, and bring it to the newest schema.
+
+    The directory must exist. At most ``pending_writes_max`` units wait for a commit; a write waits up to
+    ``busy_timeout_ms`` for a lock that a foreign process holds. Raises DatabaseUnusable: DatabaseInUse when
+    another engine has the file, ForeignDatabase, SchemaTooNew.
+    """
+    if path == ":memory:" or path.startswith("file:"):
+        raise ValueError(f"{path!r} is not a file path; a store lives in a file, e.g. holdfast.db")
+    ownership = Ownership(path)
+    path = ownership.path
+    lanes: list[Lane] = []
+    try:
+        await _open_lanes(path, lanes, busy_timeout_ms)
+    except BaseException:
+        await _close(lanes, ownership)
+        raise
+    return SqliteEngine(ownership, lanes, pending_writes_max)
+
+
+async def _open_lanes(path: str, lanes: list[Lane], busy_timeout_ms: int) -> None:
+    lanes.append(await open_lane(path, busy_timeout_ms=busy_timeout_ms))
+    found = await lanes[0].run(lambda session: schema_version(session, path))
+    await lanes[0].run(make_writer)
+    await lanes[0].run(lambda session: migrate(session, found))
+    for _ in range(READERS):
+        lanes.append(await open_lane(path, busy_timeout_ms=busy_timeout_ms))
+        await lanes[-1].run(make_reader)
+
+
+async def _close(lanes: Sequence[Lane], ownership: Ownership) -> None:
+    try:
+        for lane in reversed(lanes):
+            await lane.close()
+    finally:
+        ownership.release()
+
+
+class SqliteEngine:
+    """``contract.Engine`` on one SQLite file; made by ``open_sqlite``."""
+
+    backend = "sqlite"
+
+    def __init__(self, ownership: Ownership, lanes: Sequence[Lane], pending_writes_max: int) -> None:
+        self._ownership = ownership
+        self._writer, *self._readers = lanes
+        self._pending_writes_max = pending_writes_max
+        self._waiting: deque[_Write] = deque()
+        self._committing: asyncio.Task[None] | None = None
+        self._listeners: list[Listener] = []
+        self._failure: str = ""
+        self._closed: asyncio.Future[None] | None = None
+
+    async def write(self, unit: Callable[[Transaction], T]) -> T:
+        """Run a unit in the next commit; see ``contract.Engine``.
+
+        A caller that is cancelled before its commit began takes its unit out; later the unit is
+        committed all the same.
+        """
+        self._check_open()
+        if self._failure:
+            raise Refusal("NOT_READY", self._failure)
+        if len(self._waiting) >= self._pending_writes_max:
+            raise self._throttled()
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Write(unit, done))
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit_all())
+        return await done
+
+    async def read(self, query: Callable[[Reader], T]) -> T:
+        """Run a query on one snapshot, in one crossing of a reader's thread; see ``contract.Engine``."""
+        self._check_open()
+        reader = min(self._readers, key=lambda lane: lane.waiting)
+        try:
+            return await reader.run(lambda session: _read_snapshot(session, query))
+        except sqlite3.Error as exc:
+            if not is_broken_by(exc):
+                raise
+            raise Refusal("NOT_READY", f"the database could not be read ({exc})") from exc
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener`` after each commit that left notes; see ``contract.Engine``. It must not raise."""
+        self._listeners.append(listener)
+
+        def stop() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return stop
+
+    @property
+    def statements(self) -> int:
+        """SQL statements executed since the start, transactions included."""
+        return self._writer.executed + sum(reader.executed for reader in self._readers)
+
+    async def close(self) -> None:
+        """Commit what waits, move the WAL into the file, and let the file go. Idempotent."""
+        if self._closed is None:
+            self._closed = asyncio.ensure_future(self._shut_down())
+        await asyncio.shield(self._closed)
+
+    async def _shut_down(self) -> None:
+        if self._committing is not None:
+            await self._committing
+        for reader in self._readers:
+            await reader.close()
+        try:
+            if not self._failure:
+                await self._writer.run(lambda session: session.all("PRAGMA wal_checkpoint(TRUNCATE)"))
+        finally:
+            await _close([self._writer], self._ownership)
+
+    def _check_open(self) -> None:
+        if self._closed is not None:
+            raise Refusal("NOT_READY", "the store is closed")
+
+    def _throttled(self) -> Refusal:
+        waiting, most = len(self._waiting), self._pending_writes_max
+        return Refusal(
+            "THROTTLED",
+            f"{waiting} writes wait for a commit, at most {most} may; try again later",
+            metadata={"waiting": waiting, "max": most},
+            detail=error_pb2.LimitExceeded(limit="pending_writes", max=most, actual=waiting),
+            retry_after_ms=RETRY_AFTER_MS,
+        )
+
+    async def _commit_all(self) -> None:
+        try:
+            while batch := self._next_batch():
+                await self._commit(batch)
+        finally:
+            self._committing = None
+
+    def _next_batch(self) -> list[_Write]:
+        batch: list[_Write] = []
+        while self._waiting and len(batch) < BATCH_UNITS_MAX:
+            write = self._waiting.popleft()
+            if not write.done.done():
+                batch.append(write)
+        return batch
+
+    async def _commit(self, batch: Sequence[_Write]) -> None:
+        units = [write.unit for write in batch]
+        try:
+            outcomes = await self._writer.run(lambda session: commit_together(session, units))
+        except Exception as exc:
+            self._fail(batch, exc)
+            return
+        for write, outcome in zip(batch, outcomes, strict=True):
+            _resolve(write.done, outcome)
+        self._tell([note for outcome in outcomes for note in outcome.notes])
+
+    def _fail(self, batch: Sequence[_Write], error: Exception) -> None:
+        refused = list(batch)
+        if is_broken_by(error):
+            _log.critical("the database failed and takes no more writes until the store is restarted: %s", error)
+            self._failure = f"the database failed ({error}); the store takes no writes until it is restarted"
+            refused += self._waiting
+            self._waiting.clear()
+        for write in refused:
+            refusal = refusal_of(error) if isinstance(error, sqlite3.Error) else error
+            _resolve(write.done, Outcome(error=refusal))
+
+    def _tell(self, notes: Sequence[Note]) -> None:
+        if not notes:
+            return
+        for listener in tuple(self._listeners):
+            try:
+                listener(notes)
+            except Exception:
+                # The commit stands and the other listeners are owed their notes.
+                _log.exception("a listener to commits raised")
+
+
+def _resolve(done: asyncio.Future[Any], outcome: Outcome) -> None:
+    if done.done():
+        return
+    if outcome.error is None:
+        done.set_result(outcome.value)
+    else:
+        done.set_exception(outcome.error)
+
+
+def _read_snapshot(session: Session, query: Callable[[Reader], T]) -> T:
+    session.execute("BEGIN")
+    try:
+        return query(SqliteReader(session))
+    finally:
+        if session.in_transaction:
+            session.execute("COMMIT")

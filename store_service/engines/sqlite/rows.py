@@ -1,0 +1,98 @@
+"""Columns and rows: the order in which each row of the contract is selected, inserted and rebuilt.
+
+Owns the mapping between tuples and the dataclasses of ``engines/contract.py``; columns stand in the order of the
+fields, so that a row is built by position. It must never interpret a ``body``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any, Final
+
+from store_service.engines.contract import EntityKind, EntityRow, EventRow, MessageRow, RequestRow, RunRow, TokenRow
+
+RUN: Final = (
+    "run_id, workflow_name, status, create_ms, update_ms, expire_ms, parent_run_id, head_seq, head_at, "
+    "out_of_band_at, out_of_band_seq, replay_seq, started_seq, terminal_seq, body"
+)
+EVENT: Final = "run_id, seq, event_id, at, kind, entity_id, body"
+ENTITY: Final = "run_id, kind, entity_id, status, is_open, created_seq, current_seq, terminal_seq, due_ms, body"
+TOKEN: Final = "token, run_id, hook_id, retain_until_ms"
+REQUEST: Final = "request_id, digest, run_id, first_seq, last_seq, message_ids, expire_ms"
+MESSAGE_UNNUMBERED: Final = (
+    'message_id, queue, state, "group", key, priority, create_ms, deliver_ms, delivery_count, max_deliveries, '
+    "receipt, lease_ms, lease_expire_ms, last_reason, body"
+)
+MESSAGE: Final = f"number, {MESSAGE_UNNUMBERED}"
+
+
+def _columns(text: str) -> Callable[[object], tuple[Any, ...]]:
+    return attrgetter(*(name.strip('" ') for name in text.split(",")))
+
+
+run_parameters: Final = _columns(RUN)
+event_parameters: Final = _columns(EVENT)
+entity_parameters: Final = _columns(ENTITY)
+token_parameters: Final = _columns(TOKEN)
+message_parameters: Final = _columns(MESSAGE_UNNUMBERED)
+
+#: Parameters of MOVE_HEAD and PUT_HEAD: both list the same columns, the indexed ones and the run id in another order.
+moved_head_parameters: Final = _columns(
+    "update_ms, head_seq, head_at, out_of_band_at, out_of_band_seq, replay_seq, started_seq, "
+    "run_id, status, expire_ms, terminal_seq"
+)
+changed_head_parameters: Final = _columns(
+    "update_ms, head_seq, head_at, out_of_band_at, out_of_band_seq, replay_seq, started_seq, "
+    "status, expire_ms, terminal_seq, run_id"
+)
+put_message_parameters: Final = _columns(
+    "state, key, priority, create_ms, deliver_ms, delivery_count, max_deliveries, receipt, lease_ms, "
+    "lease_expire_ms, last_reason, body"
+)
+
+
+def request_parameters(row: RequestRow) -> tuple[Any, ...]:
+    """Return the values of REQUEST."""
+    return (
+        row.request_id,
+        row.digest,
+        row.run_id,
+        row.first_seq,
+        row.last_seq,
+        json.dumps(row.message_ids),
+        row.expire_ms,
+    )
+
+
+def run_row(values: Sequence[Any]) -> RunRow:
+    """Build a run from the columns RUN."""
+    return RunRow(*values)
+
+
+def event_row(values: Sequence[Any]) -> EventRow:
+    """Build an event from the columns EVENT."""
+    return EventRow(*values)
+
+
+def entity_row(values: Sequence[Any]) -> EntityRow:
+    """Build an entity from the columns ENTITY."""
+    run_id, kind, entity_id, status, is_open, *rest = values
+    return EntityRow(run_id, EntityKind(kind), entity_id, status, bool(is_open), *rest)
+
+
+def token_row(values: Sequence[Any]) -> TokenRow:
+    """Build a token from the columns TOKEN."""
+    return TokenRow(*values)
+
+
+def request_row(values: Sequence[Any]) -> RequestRow:
+    """Build a request from the columns REQUEST."""
+    request_id, digest, run_id, first_seq, last_seq, message_ids, expire_ms = values
+    return RequestRow(request_id, digest, run_id, first_seq, last_seq, tuple(json.loads(message_ids)), expire_ms)
+
+
+def message_row(values: Sequence[Any]) -> MessageRow:
+    """Build a message from the columns MESSAGE."""
+    return MessageRow(*values)
