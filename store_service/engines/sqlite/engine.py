@@ -20,6 +20,7 @@ from holdfast.v1 import error_pb2
 from store_service.engines.contract import Engine, Listener, Note, Reader, Transaction
 from store_service.engines.sqlite.commit import Outcome, Unit, commit_together, is_broken_by, refusal_of
 from store_service.engines.sqlite.connection import Lane, Session, make_reader, make_writer, open_lane
+from store_service.engines.sqlite.errors import DatabaseUnusable
 from store_service.engines.sqlite.migration import migrate, schema_version
 from store_service.engines.sqlite.ownership import Ownership
 from store_service.engines.sqlite.reader import SqliteReader
@@ -56,8 +57,10 @@ async def open_sqlite(path: str, *, pending_writes_max: int = 10_000, busy_timeo
     lanes: list[Lane] = []
     try:
         await _open_lanes(path, lanes, busy_timeout_ms)
-    except BaseException:
+    except BaseException as exc:
         await _close(lanes, ownership)
+        if isinstance(exc, sqlite3.Error):
+            raise DatabaseUnusable(path, f"database {path} cannot be opened: {exc}") from exc
         raise
     return SqliteEngine(ownership, lanes, pending_writes_max)
 
@@ -146,7 +149,7 @@ class SqliteEngine:
 
     async def _shut_down(self) -> None:
         if self._committing is not None:
-            await self._committing
+            await asyncio.wait([self._committing])
         for reader in self._readers:
             await reader.close()
         try:
