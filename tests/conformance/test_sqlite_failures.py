@@ -90,6 +90,8 @@ async def test_a_full_database_refuses_the_whole_batch_and_goes_on_when_there_is
 
     assert set(await asyncio.gather(*(append(seq) for seq in range(1, 9)))) == {"NOT_READY"}
     assert await engine.read(lambda tx: tx.last_position()) == 0
+    with pytest.raises(Refusal, match="disk is full"):
+        await engine.write(lambda tx: tx.insert_event(samples.event(body=b"x" * 40_000)))
     await engine._writer.run(lambda session: session.execute("PRAGMA max_page_count = 100000"))
     assert await append(1) == "committed"
 
