@@ -22,6 +22,9 @@ WAL_CHECKPOINT_PAGES = 2_000
 WAL_BYTES_MAX = 64 * 1024 * 1024
 #: Prepared statements kept per connection; all of ``statements.py`` fit.
 STATEMENTS_CACHED = 256
+#: Page caches, KiB. They stay filled, so together they bound what an idle store holds: 12 + 2 * 2 MiB of its 80.
+WRITER_CACHE_KIB = 12 * 1024
+READER_CACHE_KIB = 2 * 1024
 
 _COMMON = (
     "PRAGMA foreign_keys = OFF",
@@ -32,13 +35,13 @@ _WRITER = (
     "PRAGMA synchronous = FULL",
     f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}",
     f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}",
-    "PRAGMA cache_size = -32768",
+    f"PRAGMA cache_size = -{WRITER_CACHE_KIB}",
 )
 _READER = (
     *_COMMON,
     "PRAGMA query_only = ON",
     "PRAGMA wal_autocheckpoint = 0",
-    "PRAGMA cache_size = -8192",
+    f"PRAGMA cache_size = -{READER_CACHE_KIB}",
 )
 
 
