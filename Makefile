@@ -1,0 +1,56 @@
+# Everything a newcomer or a CI machine runs. `make` alone lists the targets.
+# The only thing needed beforehand is a python3 of version 3.11 or newer; the rest goes into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast test-slow check lint generate generated-is-current bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## make .venv with everything in it
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "holdfast needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## run a real workflow through both services, kill one of them, see it survive
+	$(BIN)/python -m examples.audit.demo
+
+test: test-fast test-slow ## run the whole suite
+
+test-fast: $(STAMP) ## run all tests but the storms and sweeps
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(STAMP) ## run the storms and sweeps, one after the other
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP) ## style, types, import rules and the contract
+	$(BIN)/ruff check .
+	$(BIN)/mypy holdfast store_service runtime_service
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+
+generated-is-current: $(STAMP) ## fail when holdfast/v1 is not what protos/ gives
+	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/generate.sh "$$out" \
+	  && diff -r -x __pycache__ "$$out/holdfast/v1" holdfast/v1 && echo "holdfast/v1 is current"
+
+check: lint generated-is-current test ## everything that CI runs
+
+generate: $(STAMP) ## write holdfast/v1 anew from protos/
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/generate.sh
+
+bench: $(STAMP) ## measure, as ratios against floors of this machine
+	$(BIN)/python -m benchmarks
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) .holdfast .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,65 @@
+"""A synchronous connection to a runtime, for commands that ask one question and print the answer.
+
+Owns the channel, its credentials and the translation of failures into typed errors. Commands need neither asyncio nor
+retries: a person is there to see the error and to type again. Long streams resume by cursor in ``reading.py``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from holdfast.cli.exits import NotReachable
+from holdfast.errors import HoldfastError
+from holdfast.v1 import runtime_service_pb2_grpc
+from holdfast.wire import from_rpc_error
+
+Answer = TypeVar("Answer", bound=Message)
+
+#: Seconds one plain question may take, connecting included.
+CALL_SECONDS: Final = 10.0
+
+
+class Connection:
+    """One channel to one runtime. ``runtime`` has the stubs; go through ``call`` for typed errors."""
+
+    def __init__(self, channel: grpc.Channel, address: str, token: str) -> None:
+        self.address = address
+        self.metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self.runtime: Any = runtime_service_pb2_grpc.RuntimeServiceStub(channel)
+
+    def call(self, method: Callable[..., Answer], request: Message, *, seconds: float = CALL_SECONDS) -> Answer:
+        """Make one unary call. Raises NotReachable, or the typed error of the answer."""
+        try:
+            return method(request, timeout=seconds, metadata=self.metadata)
+        except grpc.RpcError as error:
+            raise self.typed(error) from None
+
+    def typed(self, error: grpc.RpcError) -> HoldfastError:
+        """Translate a gRPC failure; one that no server answered names the address."""
+        typed = from_rpc_error(error)
+        is_silent = not typed.reason and error.code() in (
+            grpc.StatusCode.UNAVAILABLE,
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+        )
+        return NotReachable(self.address, error.code().name) if is_silent else typed
+
+
+@contextmanager
+def connected(address: str, token: str) -> Iterator[Connection]:
+    """Open a connection for the time of a command."""
+    with _open_channel(address) as channel:
+        yield Connection(channel, address, token)
+
+
+def _open_channel(address: str) -> grpc.Channel:
+    roots = os.environ.get("HOLDFAST_TLS_CA")
+    if not roots:
+        return grpc.insecure_channel(address)
+    with open(roots, "rb") as certificates:
+        return grpc.secure_channel(address, grpc.ssl_channel_credentials(certificates.read()))
