@@ -1,0 +1,63 @@
+"""The second law of the log: where the time of an event comes from.
+
+Owns two clamps and the minting of ids. The *event time* (the time part of ``event_id``) is a logical clock:
+strictly rising within a run whatever the wall clocks of the replicas do, because it is computed inside the
+transaction that holds the run. The *wall time* (``create_time``) never goes back within a run; durations come from
+it. Nothing here reads a clock: ``now_ms`` arrives as an argument. Proof: `tests/rules/test_guard_is_exact.py`,
+which reports violations as soon as the ``+ 1`` is dropped. Read ``guard.py`` next.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from google.protobuf import timestamp_pb2
+from ulid import ULID
+
+#: The end of the year 9999, where Timestamp ends.
+TIME_MS_MAX: Final = 253_402_300_799_999
+
+_EVENT_PREFIX = "evt_"
+_ULID_CHARS = 26
+
+
+def event_time(now_ms: int, head_at: int) -> int:
+    """Return the time of the next event of a run whose newest event has ``head_at``: later, always."""
+    return max(now_ms, head_at + 1)
+
+
+def wall_time(now_ms: int, update_ms: int) -> int:
+    """Return the wall clock clamped to the newest event of the run, so that it never goes back there."""
+    return max(now_ms, update_ms)
+
+
+def mint(prefix: str, at: int) -> str:
+    """Return ``prefix`` and a fresh ULID whose time part is ``at`` (epoch milliseconds)."""
+    return prefix + str(ULID.from_bytes(at.to_bytes(6, "big") + os.urandom(10)))
+
+
+def mint_event_id(at: int) -> str:
+    """Return a fresh event id whose time is ``at``."""
+    return mint(_EVENT_PREFIX, at)
+
+
+def time_of(event_id: str) -> int | None:
+    """Return the time part of an event id in epoch milliseconds; None when it is not an event id."""
+    text = event_id.removeprefix(_EVENT_PREFIX)
+    if text == event_id or len(text) != _ULID_CHARS:
+        return None
+    try:
+        return int(ULID.from_str(text).milliseconds)
+    except ValueError:
+        return None
+
+
+def to_timestamp(ms: int) -> timestamp_pb2.Timestamp:
+    """Return epoch milliseconds as a Timestamp."""
+    return timestamp_pb2.Timestamp(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000)
+
+
+def to_ms(timestamp: timestamp_pb2.Timestamp) -> int:
+    """Return a Timestamp as epoch milliseconds; a part of a millisecond rounds up, so that nothing is ever early."""
+    return timestamp.seconds * 1000 + -(-timestamp.nanos // 1_000_000)
