@@ -1,8 +1,8 @@
 """Definitions: the steps and workflows that a process knows, by name.
 
 Owns the values that the decorators make and the registry they go into. A definition says everything about how a
-function is run and nothing about one run. Must never import a service. Read ``holdfast/decorators.py`` for the makers and
-``holdfast/loading.py`` for how a module is found.
+function is run and nothing about one run. Must never import a service. Read ``holdfast/decorators.py`` for the
+makers and ``holdfast/loading.py`` for how a module is found.
 """
 
 from __future__ import annotations

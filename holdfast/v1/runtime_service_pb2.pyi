@@ -637,6 +637,154 @@ class RunProgress(_message.Message):
 Global___RunProgress: _TypeAlias = RunProgress  # noqa: Y015
 
 @_typing.final
+class FindRunsRequest(_message.Message):
+    """Request of RuntimeService.FindRuns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    STATUSES_FIELD_NUMBER: _builtins.int
+    WORKFLOW_NAME_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Runs per page. 0 means 50; more than 1000 is taken as 1000."""
+    page_token: _builtins.str
+    """next_page_token of the previous page; the other fields must not change between pages."""
+    workflow_name: _builtins.str
+    """Only runs of this workflow. Empty means all."""
+    order: _entity_pb2.SortOrder.ValueType
+    """Direction by creation. Default descending."""
+    view: _payload_pb2.PayloadView.ValueType
+    """How payloads come back. Default PAYLOAD_VIEW_OMITTED."""
+    @_builtins.property
+    def statuses(self) -> _containers.RepeatedScalarFieldContainer[_entity_pb2.RunStatus.ValueType]:
+        """Only these states. Empty means all."""
+
+    @_builtins.property
+    def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Only runs whose attributes include all of these."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        statuses: _abc.Iterable[_entity_pb2.RunStatus.ValueType] | None = ...,
+        workflow_name: _builtins.str = ...,
+        attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        order: _entity_pb2.SortOrder.ValueType = ...,
+        view: _payload_pb2.PayloadView.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "statuses", b"statuses", "view", b"view", "workflow_name", b"workflow_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindRunsRequest: _TypeAlias = FindRunsRequest  # noqa: Y015
+
+@_typing.final
+class FindRunsResponse(_message.Message):
+    """Response of RuntimeService.FindRuns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end."""
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[_entity_pb2.Run]:
+        """The page."""
+
+    def __init__(
+        self,
+        *,
+        runs: _abc.Iterable[_entity_pb2.Run] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "runs", b"runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindRunsResponse: _TypeAlias = FindRunsResponse  # noqa: Y015
+
+@_typing.final
+class FindHookRequest(_message.Message):
+    """Request of RuntimeService.FindHook."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """Token of an open hook."""
+    view: _payload_pb2.PayloadView.ValueType
+    """How payloads come back."""
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        view: _payload_pb2.PayloadView.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["token", b"token", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindHookRequest: _TypeAlias = FindHookRequest  # noqa: Y015
+
+@_typing.final
+class FindHookResponse(_message.Message):
+    """Response of RuntimeService.FindHook."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOOK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hook(self) -> _entity_pb2.Hook:
+        """The hook."""
+
+    def __init__(
+        self,
+        *,
+        hook: _entity_pb2.Hook | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hook", b"hook"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hook", b"hook"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindHookResponse: _TypeAlias = FindHookResponse  # noqa: Y015
+
+@_typing.final
 class ListDefinitionsRequest(_message.Message):
     """Request of RuntimeService.ListDefinitions."""
 

@@ -71,6 +71,16 @@ class RuntimeServiceStub:
                 request_serializer=holdfast_dot_v1_dot_runtime__service__pb2.WatchRunRequest.SerializeToString,
                 response_deserializer=holdfast_dot_v1_dot_runtime__service__pb2.WatchRunResponse.FromString,
                 _registered_method=True)
+        self.FindRuns = channel.unary_unary(
+                '/holdfast.v1.RuntimeService/FindRuns',
+                request_serializer=holdfast_dot_v1_dot_runtime__service__pb2.FindRunsRequest.SerializeToString,
+                response_deserializer=holdfast_dot_v1_dot_runtime__service__pb2.FindRunsResponse.FromString,
+                _registered_method=True)
+        self.FindHook = channel.unary_unary(
+                '/holdfast.v1.RuntimeService/FindHook',
+                request_serializer=holdfast_dot_v1_dot_runtime__service__pb2.FindHookRequest.SerializeToString,
+                response_deserializer=holdfast_dot_v1_dot_runtime__service__pb2.FindHookResponse.FromString,
+                _registered_method=True)
         self.ListDefinitions = channel.unary_unary(
                 '/holdfast.v1.RuntimeService/ListDefinitions',
                 request_serializer=holdfast_dot_v1_dot_runtime__service__pb2.ListDefinitionsRequest.SerializeToString,
@@ -138,6 +148,20 @@ class RuntimeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindRuns(self, request, context):
+        """Lists runs of the store behind this runtime, so that an application needs no second address.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindHook(self, request, context):
+        """Returns the open hook with a token. Answers ENTITY_NOT_FOUND when nobody listens.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListDefinitions(self, request, context):
         """Returns the workflows and steps this runtime has registered.
         """
@@ -189,6 +213,16 @@ def add_RuntimeServiceServicer_to_server(servicer, server):
                     servicer.WatchRun,
                     request_deserializer=holdfast_dot_v1_dot_runtime__service__pb2.WatchRunRequest.FromString,
                     response_serializer=holdfast_dot_v1_dot_runtime__service__pb2.WatchRunResponse.SerializeToString,
+            ),
+            'FindRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindRuns,
+                    request_deserializer=holdfast_dot_v1_dot_runtime__service__pb2.FindRunsRequest.FromString,
+                    response_serializer=holdfast_dot_v1_dot_runtime__service__pb2.FindRunsResponse.SerializeToString,
+            ),
+            'FindHook': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindHook,
+                    request_deserializer=holdfast_dot_v1_dot_runtime__service__pb2.FindHookRequest.FromString,
+                    response_serializer=holdfast_dot_v1_dot_runtime__service__pb2.FindHookResponse.SerializeToString,
             ),
             'ListDefinitions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDefinitions,
@@ -392,6 +426,60 @@ class RuntimeService:
             '/holdfast.v1.RuntimeService/WatchRun',
             holdfast_dot_v1_dot_runtime__service__pb2.WatchRunRequest.SerializeToString,
             holdfast_dot_v1_dot_runtime__service__pb2.WatchRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.v1.RuntimeService/FindRuns',
+            holdfast_dot_v1_dot_runtime__service__pb2.FindRunsRequest.SerializeToString,
+            holdfast_dot_v1_dot_runtime__service__pb2.FindRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindHook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.v1.RuntimeService/FindHook',
+            holdfast_dot_v1_dot_runtime__service__pb2.FindHookRequest.SerializeToString,
+            holdfast_dot_v1_dot_runtime__service__pb2.FindHookResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,10 @@ class RuntimeServiceStub:
     """Sends a value to an open hook. The event and the wake-up commit together."""
     WatchRun: _grpc.UnaryStreamMultiCallable[_runtime_service_pb2.WatchRunRequest, _runtime_service_pb2.WatchRunResponse]
     """Streams a run's events from a cursor, then live, and ends with OK after the run has ended."""
+    FindRuns: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.FindRunsRequest, _runtime_service_pb2.FindRunsResponse]
+    """Lists runs of the store behind this runtime, so that an application needs no second address."""
+    FindHook: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.FindHookRequest, _runtime_service_pb2.FindHookResponse]
+    """Returns the open hook with a token. Answers ENTITY_NOT_FOUND when nobody listens."""
     ListDefinitions: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.ListDefinitionsRequest, _runtime_service_pb2.ListDefinitionsResponse]
     """Returns the workflows and steps this runtime has registered."""
     GetRuntimeInfo: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.GetRuntimeInfoRequest, _runtime_service_pb2.GetRuntimeInfoResponse]
@@ -79,6 +83,10 @@ class RuntimeServiceAsyncStub(RuntimeServiceStub):
     """Sends a value to an open hook. The event and the wake-up commit together."""
     WatchRun: _aio.UnaryStreamMultiCallable[_runtime_service_pb2.WatchRunRequest, _runtime_service_pb2.WatchRunResponse]  # type: ignore[assignment]
     """Streams a run's events from a cursor, then live, and ends with OK after the run has ended."""
+    FindRuns: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.FindRunsRequest, _runtime_service_pb2.FindRunsResponse]  # type: ignore[assignment]
+    """Lists runs of the store behind this runtime, so that an application needs no second address."""
+    FindHook: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.FindHookRequest, _runtime_service_pb2.FindHookResponse]  # type: ignore[assignment]
+    """Returns the open hook with a token. Answers ENTITY_NOT_FOUND when nobody listens."""
     ListDefinitions: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.ListDefinitionsRequest, _runtime_service_pb2.ListDefinitionsResponse]  # type: ignore[assignment]
     """Returns the workflows and steps this runtime has registered."""
     GetRuntimeInfo: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.GetRuntimeInfoRequest, _runtime_service_pb2.GetRuntimeInfoResponse]  # type: ignore[assignment]
@@ -146,6 +154,22 @@ class RuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_runtime_service_pb2.WatchRunResponse], _abc.AsyncIterator[_runtime_service_pb2.WatchRunResponse]]:
         """Streams a run's events from a cursor, then live, and ends with OK after the run has ended."""
+
+    @_abc_1.abstractmethod
+    def FindRuns(
+        self,
+        request: _runtime_service_pb2.FindRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runtime_service_pb2.FindRunsResponse, _abc.Awaitable[_runtime_service_pb2.FindRunsResponse]]:
+        """Lists runs of the store behind this runtime, so that an application needs no second address."""
+
+    @_abc_1.abstractmethod
+    def FindHook(
+        self,
+        request: _runtime_service_pb2.FindHookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runtime_service_pb2.FindHookResponse, _abc.Awaitable[_runtime_service_pb2.FindHookResponse]]:
+        """Returns the open hook with a token. Answers ENTITY_NOT_FOUND when nobody listens."""
 
     @_abc_1.abstractmethod
     def ListDefinitions(
