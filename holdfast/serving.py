@@ -1,0 +1,156 @@
+"""A gRPC server of holdfast, as both services run it: port, health, reflection, credentials, drain.
+
+Owns the life of the server and nothing that it serves. It starts with health NOT_SERVING, and drains in order: health
+first, so that nobody new comes; then new calls are refused (NOT_READY) while the streams say goodbye and open calls
+finish; then the port closes. Must never cut off a call before the drain time is over. Every call passes
+``interceptors.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+import structlog
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from holdfast.interceptors import Calls, Credentials, Metadata, read_only_methods
+from holdfast.refusal import Refusal
+
+#: Above the 4 MiB that clients accept: a batch that is too large gets a typed answer, not the transport's.
+_REQUEST_BYTES_MAX: Final = 8 * 1024 * 1024
+
+#: One process owns a port; pings as often as a careful client likes to notice a half-open connection.
+OPTIONS: Final = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", _REQUEST_BYTES_MAX),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+)
+
+#: Seconds for answers that are on their way when the last call has returned.
+_FLUSH_SECONDS: Final = 1.0
+
+#: When a client of a draining server may try again: by then another one may be there.
+_RETRY_AFTER_MS: Final = 500
+
+_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class CannotListen(RuntimeError):
+    """The address cannot be listened on: malformed, of another machine, or taken. The message names it."""
+
+
+class Server:
+    """A server for ``services``. Add servicers to ``grpc``, then `start`, `set_serving`, and at the end `drain`."""
+
+    def __init__(
+        self,
+        services: Sequence[ServiceDescriptor],
+        *,
+        token: str = "",
+        read_token: str = "",
+        has_reflection: bool = True,
+    ) -> None:
+        credentials = Credentials(token, read_token, read_only_methods(services))
+        self._is_draining = False
+        self._names = [service.full_name for service in services]
+        self.calls = Calls([self._require_open, credentials.admit])
+        self.grpc: grpc.aio.Server = grpc.aio.server(interceptors=[self.calls], options=OPTIONS)
+        self._health: Any = HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
+        if has_reflection:
+            health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+            reflection.enable_server_reflection((*self._names, health_name, reflection.SERVICE_NAME), self.grpc)
+
+    async def start(self, listen: str) -> str:
+        """Listen on ``host:port`` (port 0 picks one) and return the address in force. Raises CannotListen.
+
+        Health says NOT_SERVING until `set_serving`.
+        """
+        host, _, wanted = listen.rpartition(":")
+        if not host or not wanted.isdigit():
+            raise CannotListen(f"cannot listen on {listen!r}: it is not an address of the form host:port")
+        await self._set_health(_NOT_SERVING)
+        try:
+            port = self.grpc.add_insecure_port(listen)
+        except RuntimeError as error:
+            raise CannotListen(f"cannot listen on {listen}: the port is taken, or the address is not ours") from error
+        await self.grpc.start()
+        return f"{host}:{port}"
+
+    async def set_serving(self, *, is_serving: bool = True) -> None:
+        """Set the health of the server and of every service by name."""
+        await self._set_health(_SERVING if is_serving else _NOT_SERVING)
+
+    async def drain(self, say_goodbye: Callable[[], None], seconds: float) -> None:
+        """Refuse new calls, call ``say_goodbye`` to end the long ones, give all ``seconds`` to finish, then stop."""
+        await self._health.enter_graceful_shutdown()
+        self._is_draining = True
+        say_goodbye()
+        await self.calls.wait_idle(seconds)
+        await self.grpc.stop(_FLUSH_SECONDS)
+
+    async def _set_health(self, status: int) -> None:
+        for name in ("", *self._names):
+            await self._health.set(name, status)
+
+    def _require_open(self, method: str, metadata: Metadata) -> None:
+        if self._is_draining:
+            raise Refusal(
+                "NOT_READY",
+                "this server is draining and takes no new calls; connect again",
+                metadata={"method": method},
+                retry_after_ms=_RETRY_AFTER_MS,
+            )
+
+
+async def wait_for_signal() -> None:
+    """Return at the first SIGTERM or SIGINT. A second one kills the process, as without us."""
+    received = asyncio.Event()
+    with _handled(received.set):
+        await received.wait()
+
+
+@contextlib.contextmanager
+def _handled(on_signal: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def log_to_stderr() -> None:
+    """Send the log, structlog's and the standard library's, to stderr; stdout is for what people asked for."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

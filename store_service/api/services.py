@@ -1,0 +1,32 @@
+"""The two services of the store, put together from their parts.
+
+Owns nothing: every method is in the file of its area. A method of the contract that none of them serves fails the class
+check of mypy and `tests/store_api/test_contract.py`.
+"""
+
+from __future__ import annotations
+
+import grpc.aio
+
+from holdfast.v1 import queue_service_pb2_grpc, store_service_pb2_grpc
+from store_service.api.consume import ConsumeApi
+from store_service.api.entities import EntitiesApi
+from store_service.api.events import EventsApi
+from store_service.api.parts import Parts
+from store_service.api.queue import QueueApi
+from store_service.api.runs import RunsApi
+from store_service.api.watch import WatchApi
+
+
+class StoreService(EventsApi, RunsApi, EntitiesApi, WatchApi, store_service_pb2_grpc.StoreServiceServicer):
+    """StoreService of the contract."""
+
+
+class QueueService(QueueApi, ConsumeApi, queue_service_pb2_grpc.QueueServiceServicer):
+    """QueueService of the contract."""
+
+
+def add_services(parts: Parts, server: grpc.aio.Server) -> None:
+    """Register both services with a server."""
+    store_service_pb2_grpc.add_StoreServiceServicer_to_server(StoreService(parts), server)
+    queue_service_pb2_grpc.add_QueueServiceServicer_to_server(QueueService(parts), server)

@@ -1,0 +1,48 @@
+"""Fixtures that every test may use: a real store in this process, or in a process of its own.
+
+See ``tests/support/store.py`` for what they are and for what else there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.clocks import ManualClock
+from tests.support.store import Store, StoreProcess, running_store
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """A store in this process on a free port, with a client on it and real time."""
+    async with running_store(tmp_path / "store.db") as running:
+        yield running
+
+
+@pytest.fixture
+def store_address(store: Store) -> str:
+    """The address of `store`, for code that brings its own client."""
+    return store.address
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that stands still until the test moves it."""
+    return ManualClock()
+
+
+@pytest.fixture
+async def clocked_store(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Store]:
+    """As `store`, on the `clock` of the test."""
+    async with running_store(tmp_path / "store.db", clock=clock) as running:
+        yield running
+
+
+@pytest.fixture
+def store_process(tmp_path: Path) -> Iterator[StoreProcess]:
+    """A store as a real process: kill it, pause it, start it again on the same port and file."""
+    process = StoreProcess(tmp_path / "store.db")
+    yield process
+    process.close()
