@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeVar
 
-from holdfast.errors import NotRegistered
+from holdfast.errors import LoadFailed, NotRegistered
+from holdfast.loading import load_module, module_name
 from holdfast.retry import RetryPolicy
 from holdfast.signatures import Signature
 
@@ -147,8 +146,6 @@ class Registry:
 
         Raises LoadFailed when it cannot be imported or defines nothing.
         """
-        from holdfast.loading import load_module
-
         known = set(registry.definitions)
         module = load_module(target)
         new = [it for it in registry.definitions if it not in known]
@@ -168,8 +165,6 @@ class Loaded:
     @classmethod
     def of(cls, module: str, definitions: Iterable[StepDefinition | WorkflowDefinition], target: str) -> Loaded:
         """Build from what was found, each once. Raises LoadFailed when there is nothing."""
-        from holdfast.errors import LoadFailed
-
         unique = sorted(set(definitions), key=lambda it: (it.name, it.source))
         if not unique:
             raise LoadFailed(f"{target} defines no workflow and no step: decorate functions with @workflow and @step")
@@ -203,7 +198,7 @@ def place_of(function: Callable[..., Any]) -> Place:
     names = getattr(function, "__globals__", {})
     # A reload keeps the dictionary of a module and gives it a new spec; a second import gives a new dictionary.
     load = names.get("__spec__") or id(names)
-    return Place(_module_name(function.__module__), function.__qualname__, source, load)
+    return Place(module_name(function.__module__), function.__qualname__, source, load)
 
 
 def checked_name(name: str | None, place: Place) -> str:
@@ -212,11 +207,6 @@ def checked_name(name: str | None, place: Place) -> str:
     if not isinstance(found, str) or not 1 <= len(found) <= NAME_CHARS_MAX or not found.isprintable():
         raise ValueError(f"name must be 1 to {NAME_CHARS_MAX} printable characters, got {found!r} ({place.source})")
     return found
-
-
-def _module_name(module: str) -> str:
-    file = getattr(sys.modules.get("__main__"), "__file__", None)
-    return Path(file).stem if module == "__main__" and file else module
 
 
 def _summary(function: Callable[..., Any]) -> str:

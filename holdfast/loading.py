@@ -27,6 +27,12 @@ def load_module(target: str) -> ModuleType:
     return _load_named(target)
 
 
+def module_name(module: str) -> str:
+    """Return the name a module goes by in the log: ``__main__`` is the stem of its file, as a loaded file would be."""
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path(file).stem if module == "__main__" and file else module
+
+
 def _load_named(name: str) -> ModuleType:
     # What python -m would see: the current directory first.
     _put_on_path(Path.cwd())
