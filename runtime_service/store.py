@@ -24,6 +24,7 @@ from holdfast.wire import from_rpc_error
 from runtime_service.names import RUN_QUEUE, WAKE_DELIVERIES_MAX, WAKE_KEY
 
 Answer = TypeVar("Answer", bound=Message)
+Call = Callable[..., Awaitable[Answer]]
 
 #: Seconds one call may take, beyond its own waiting.
 CALL_SECONDS: Final = 10.0
@@ -75,9 +76,7 @@ class Store:
         """The credentials, for the lease keeper's own channel."""
         return self._metadata
 
-    async def call(
-        self, method: Callable[..., Awaitable[Answer]], request: Message, *, seconds: float = CALL_SECONDS
-    ) -> Answer:
+    async def call(self, method: Call[Answer], request: Message, *, seconds: float = CALL_SECONDS) -> Answer:
         """Make one unary call; retries passing errors for the store's retry time, then raises the typed error."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._retry_seconds
@@ -126,8 +125,8 @@ class Store:
             lease_duration=milliseconds(lease_ms),
             consumer_id=consumer_id,
         )
-        answer = await self.call(self.queue.ReceiveMessages, request, seconds=wait_ms / 1000 + CALL_SECONDS)
-        return answer.messages
+        receive: Call[queue_service_pb2.ReceiveMessagesResponse] = self.queue.ReceiveMessages
+        return (await self.call(receive, request, seconds=wait_ms / 1000 + CALL_SECONDS)).messages
 
     async def acknowledge(self, receipt: str) -> None:
         """Settle a wake message; a lost lease is fine, somebody else has the run."""
@@ -146,8 +145,8 @@ class Store:
     async def wake(self, run_id: str) -> str:
         """Queue a replay of the run now; returns the message id (that of a waiting wake when there is one)."""
         request = queue_service_pb2.EnqueueRequest(message=wake_message(run_id))
-        answer = await self.call(self.queue.Enqueue, request)
-        return answer.message_id
+        enqueue: Call[queue_service_pb2.EnqueueResponse] = self.queue.Enqueue
+        return (await self.call(enqueue, request)).message_id
 
     async def watch(self, request: store_service_pb2.WatchEventsRequest) -> AsyncIterator[Any]:
         """Open one watch. Ends or raises a typed error when the stream does; resuming is the caller's."""
@@ -159,7 +158,7 @@ class Store:
 
     async def close(self) -> None:
         """Close the channel; calls under way fail."""
-        await self._channel.close()
+        await self._channel.close(None)
 
 
 def wake_message(run_id: str) -> queue_service_pb2.NewQueueMessage:

@@ -1,0 +1,58 @@
+"""The workloads: workflows that do nothing but what is measured."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from holdfast import hook, sleep, step, workflow
+
+
+@workflow(name="empty")
+async def empty() -> None:
+    return None
+
+
+@step(name="nothing")
+async def nothing(number: int) -> int:
+    return number
+
+
+@step(name="clock")
+async def clock() -> float:
+    return time.time()
+
+
+@workflow(name="sequential")
+async def sequential(steps: int) -> int:
+    total = 0
+    for number in range(steps):
+        total += await nothing(number)
+    return total
+
+
+@workflow(name="fan_out")
+async def fan_out(steps: int) -> int:
+    return sum(await asyncio.gather(*(nothing(number) for number in range(steps))))
+
+
+@workflow(name="listen")
+async def listen(token: str, values: int) -> list[float]:
+    """Note when the workflow's code has each value: a step's body would add a round trip of its own."""
+    async with hook(float, token=token) as sent:
+        lateness = []
+        for _ in range(values):
+            at = await sent
+            lateness.append(_now() - at)
+        return lateness
+
+
+def _now() -> float:
+    # Read through a name that the replay does not know, on purpose: the figure is the wall clock's, and the
+    # workflow decides nothing from it.
+    return time.perf_counter()
+
+
+@workflow(name="nap")
+async def nap(seconds: float) -> None:
+    await sleep(seconds)

@@ -1,0 +1,112 @@
+"""A run's log as this process has loaded it: a dense prefix, and the snapshot that names it.
+
+It only ever grows by exactly the next seq. Appending an own event past a gap would hide the events in
+the gap for good, and no watermark could see it (hazard 4), so a gap is an error here and never a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC
+
+from ulid import ULID
+
+from holdfast.context import RunInfo
+from holdfast.v1 import event_pb2
+
+#: Kinds after which a run takes no more events.
+TERMINAL_TYPES = frozenset(
+    (event_pb2.EVENT_TYPE_RUN_COMPLETED, event_pb2.EVENT_TYPE_RUN_FAILED, event_pb2.EVENT_TYPE_RUN_CANCELLED)
+)
+
+
+class GapInLog(Exception):
+    """The next event of a loaded log is not the next seq: reload from ``seq``."""
+
+    def __init__(self, run_id: str, seq: int, found_seq: int) -> None:
+        super().__init__(f"the loaded log of {run_id} ends at {seq}, the next event has seq {found_seq}")
+        self.seq = seq
+
+
+class History:
+    """The loaded prefix of one run's log. ``seq`` is its length, ``snapshot`` the time of its newest event (ms)."""
+
+    def __init__(self, run_id: str, events: Iterable[event_pb2.Event] = ()) -> None:
+        self.run_id = run_id
+        self.events: list[event_pb2.Event] = []
+        self.snapshot = 0
+        self.attributes: dict[str, str] = {}
+        self.extend(events)
+
+    def clear(self) -> None:
+        """Forget everything: the log it was loaded from no longer exists."""
+        self.events.clear()
+        self.attributes.clear()
+        self.snapshot = 0
+
+    @property
+    def seq(self) -> int:
+        return len(self.events)
+
+    @property
+    def workflow_name(self) -> str:
+        return self.events[0].run_created.workflow_name
+
+    @property
+    def version(self) -> str:
+        return self.events[0].run_created.version
+
+    @property
+    def is_started(self) -> bool:
+        return any(event.type == event_pb2.EVENT_TYPE_RUN_STARTED for event in self.events[1:])
+
+    @property
+    def is_ended(self) -> bool:
+        return bool(self.events) and self.events[-1].type in TERMINAL_TYPES
+
+    def extend(self, events: Iterable[event_pb2.Event]) -> Sequence[event_pb2.Event]:
+        """Take events that follow; those already held are passed over. Returns the new ones; raises GapInLog."""
+        taken: list[event_pb2.Event] = []
+        for event in events:
+            if event.seq <= self.seq:
+                continue
+            if event.seq != self.seq + 1:
+                raise GapInLog(self.run_id, self.seq, event.seq)
+            self.events.append(event)
+            self._follow(event)
+            taken.append(event)
+        if taken:
+            self.snapshot = event_ms(taken[-1])
+        return taken
+
+    @property
+    def decided_seq(self) -> int:
+        """Seq of the newest event that a replay wrote; 0 when none did."""
+        return next((e.seq for e in reversed(self.events) if e.origin == event_pb2.EVENT_ORIGIN_REPLAY), 0)
+
+    def run_info(self) -> RunInfo:
+        """Describe the run for a step, as of the newest event loaded."""
+        created = self.events[0].run_created
+        started = next((event for event in self.events if event.HasField("run_started")), self.events[0])
+        stamp = started.occur_time if started.HasField("occur_time") else started.create_time
+        return RunInfo(
+            run_id=self.run_id,
+            workflow_name=created.workflow_name,
+            started_at=stamp.ToDatetime(tzinfo=UTC),
+            attributes=dict(self.attributes),
+            parent_run_id=created.parent_run_id or None,
+            root_run_id=created.root_run_id or None,
+        )
+
+    def _follow(self, event: event_pb2.Event) -> None:
+        if event.HasField("run_created"):
+            self.attributes.update(event.run_created.attributes)
+        elif event.HasField("attributes_set"):
+            self.attributes.update(event.attributes_set.set)
+            for key in event.attributes_set.removed:
+                self.attributes.pop(key, None)
+
+
+def event_ms(event: event_pb2.Event) -> int:
+    """Return the time part of an event id: epoch milliseconds of the log's own clock."""
+    return ULID.from_str(event.event_id.removeprefix("evt_")).milliseconds

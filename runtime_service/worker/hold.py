@@ -1,0 +1,341 @@
+"""A hold: one run in the hands of this process, from the claim of its wake message to letting go.
+
+The heart of the runtime. A hold works in turns: take what came in, feed the replay, write everything the suspension
+decided in one guarded batch, feed what was committed, begin the attempts. After a refusal (design §3) nothing is
+resent: the log is extended, results of finished steps are settled alone, and a new replay decides again, twice; then
+the run goes back to the queue. Writing, with its refusals, is ``writer.py``; what a turn does is ``turn.py``.
+
+The interleaving that the guard is for: (1) we load up to 9 and decide "the deadline passed"; (2) a value for the
+hook commits as 10; (3) our wait_completed arrives with the snapshot of 9 and is refused; (4) the replay
+of 10 takes the value. Proof: tests/worker/test_refusals.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+
+from holdfast.errors import (
+    HoldfastError,
+    LeaseLost,
+    NotDeterministic,
+    NotRegistered,
+    ReplayDivergence,
+    RunNotFound,
+    RunTerminal,
+)
+from holdfast.v1 import event_pb2, queue_service_pb2
+from runtime_service.names import BLOCKED_PREFIX
+from runtime_service.replay.instance import Instance
+from runtime_service.store import is_passing
+from runtime_service.worker.attempts import Attempts
+from runtime_service.worker.batch import Batch
+from runtime_service.worker.history import GapInLog, History
+from runtime_service.worker.surroundings import Surroundings
+from runtime_service.worker.turn import Turn
+from runtime_service.worker.writer import Refused, Writer
+
+log = structlog.get_logger(__name__)
+
+#: Events delivered before other runs of this process get a turn.
+_SLICE: Final = 200
+
+#: Characters of the reason that a parked run shows.
+_REASON_CHARS_MAX: Final = 480
+
+
+class Hold:
+    """One run held by this process. ``run()`` is its whole life; the other methods only tell it things."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        message: queue_service_pb2.LeasedMessage,
+        history: History,
+        instance: Instance | None = None,
+        *,
+        is_current: bool = False,
+    ) -> None:
+        self.run_id = history.run_id
+        self.receipt = message.receipt
+        self.history = history
+        self.instance = instance
+        #: True once let go with an instance that equals the history, so that it may be kept.
+        self.is_clean = False
+        #: True once set aside as blocked.
+        self.is_parked = False
+        self._around = around
+        self._changed = asyncio.Event()
+        self._inbox: deque[event_pb2.Event] = deque()
+        self._outcomes: deque[event_pb2.Event] = deque()
+        self._left_over: deque[event_pb2.Event] = deque()
+        self._recorded = {event.correlation_id for event in history.events}
+        self._is_current = is_current
+        self._has_lease = True
+        self._is_stopping = False
+        self._wants_slot = False
+        self._refusals = 0
+        #: Up to here somebody has seen the workflow react, so that its log lines are not repeated.
+        self._reacted_seq = 0
+        self._active_ms = around.clock()
+        self._attempts = Attempts(around, history, self._report)
+        self._writer = Writer(around, history, self.receipt)
+
+    # What the surroundings tell it: plain calls, on the event loop.
+
+    def push(self, event: event_pb2.Event) -> None:
+        """Take an event that the store pushed; our own come back too and are passed over."""
+        self._inbox.append(event)
+        self._changed.set()
+
+    def missed(self) -> None:
+        """The push was interrupted: the log has to be read."""
+        self._is_current = False
+        self._changed.set()
+
+    def lose_lease(self) -> None:
+        """The lease is gone: stop, and write nothing more."""
+        self._has_lease = False
+        self._changed.set()
+
+    def nudge(self) -> None:
+        """Something outside changed (a slot is free, the process drains): look again."""
+        self._changed.set()
+
+    def stop(self) -> None:
+        """The process ends: cut the attempts off and give the run back now."""
+        self._is_stopping = True
+        self._changed.set()
+
+    # Its life.
+
+    async def run(self) -> None:
+        """Work on the run until it ends, waits for long, or is lost. Raises nothing for the run's own troubles."""
+        try:
+            await self._work()
+        except LeaseLost as lost:
+            log.info("lease lost", run_id=self.run_id, why=str(lost))
+        except (RunTerminal, RunNotFound):
+            await self._settle_message()
+        except (ReplayDivergence, NotDeterministic, NotRegistered) as error:
+            await self._park(f"{type(error).__name__}: {error}")
+        except HoldfastError as error:
+            await self._give_up(error)
+        except Exception as error:
+            log.exception("run blocked by an unexpected error", run_id=self.run_id)
+            await self._park(f"internal error, see the runtime's log: {type(error).__name__}: {error}")
+        finally:
+            self._attempts.stop("the run is not held here any more")
+            self._around.slots.forget(self)
+
+    async def _work(self) -> None:
+        await self._absorb()
+        while not self.history.is_ended:
+            if not self._has_lease:
+                raise LeaseLost(f"the lease of run {self.run_id} is lost")
+            if batch := await self._take_turn():
+                self._active_ms = self._around.clock()
+                if not await self._write(batch):
+                    return
+            elif not await self._rest():
+                return await self._let_go()
+            await self._absorb()
+        self._drop_instance()
+        await self._settle_message()
+
+    async def _absorb(self) -> None:
+        """Take in what others wrote: pushed events, or the log itself when the push has a gap."""
+        held_seq = self.history.seq
+        pushed = list(self._inbox)
+        self._inbox.clear()
+        try:
+            self.history.extend(pushed)
+        except GapInLog:
+            self._is_current = False
+        if not self._is_current:
+            self._is_current = True
+            self.history.extend(await self._around.store.events_after(self.run_id, self.history.seq))
+        if new := self.history.events[held_seq:]:
+            self._active_ms = self._around.clock()
+            await self._deliver(new)
+
+    async def _take_turn(self) -> Batch:
+        self._wants_slot = False
+        turn = Turn(
+            history=self.history,
+            instance=await self._live_instance(),
+            outcomes=self._outcomes,
+            left_over=self._left_over,
+            recorded=self._recorded,
+            is_running=self._attempts.running,
+            now_ms=self._around.clock(),
+            runtime_id=self._around.options.runtime_id,
+            take_slot=self._take_slot,
+            is_draining=self._around.is_draining,
+        )
+        try:
+            return turn.take()
+        except BaseException:
+            # What the attempts left behind outlives a replay that stops at it: ``_park`` writes it alone.
+            self._outcomes.extendleft(reversed(turn.batch.outcomes))
+            self._release(turn.batch)
+            raise
+
+    async def _live_instance(self) -> Instance:
+        if self.instance is None:
+            workflow = self._around.registry.workflow(self.history.workflow_name)
+            self.instance = Instance(workflow, self.run_id)
+            self._reacted_seq = max(self._reacted_seq, self.history.decided_seq)
+            await self._deliver(list(self.history.events))
+        return self.instance
+
+    async def _deliver(self, events: Iterable[event_pb2.Event]) -> None:
+        for index, event in enumerate(events, start=1):
+            self._recorded.add(event.correlation_id)
+            if self.instance is not None:
+                self.instance.deliver(event, is_replayed=event.seq <= self._reacted_seq)
+                self._reacted_seq = max(self._reacted_seq, event.seq)
+            if index % _SLICE == 0:
+                await asyncio.sleep(0)
+
+    async def _write(self, batch: Batch) -> bool:
+        """Write a batch and go on from it; False when the run was handed back to the queue."""
+        try:
+            following = await self._writer.write(batch)
+        except Refused:
+            self._release(batch)
+            self._drop_instance()
+            return await self._after_refusal()
+        except BaseException:
+            self._release(batch)
+            raise
+        if batch.is_guarded:
+            self._refusals = 0
+        if following is None or self._around.options.replay_always:
+            self._drop_instance()
+        await self._deliver(following if self.instance is not None and following else ())
+        self._recorded.update(event.correlation_id for event in batch.events)
+        self._begin(batch)
+        return True
+
+    def _begin(self, batch: Batch) -> None:
+        now_ms = self._around.clock()
+        for start in batch.starts:
+            self._attempts.begin(start, now_ms)
+        if self.instance is not None:
+            self._attempts.cancel_unwanted(list(self.instance.open_steps().values()))
+
+    async def _after_refusal(self) -> bool:
+        """Decide again, at most ``rederive_max`` times in a row; then queue a fresh replay and let go.
+
+        While attempts run here the run is kept: letting go would run those steps a second time.
+        """
+        self._refusals += 1
+        if self._refusals <= self._around.options.rederive_max or self._attempts.running:
+            return True
+        await self._around.store.wake(self.run_id)
+        await self._settle_message()
+        return False
+
+    async def _rest(self) -> bool:
+        """Wait for something to happen; False when there is nothing to wait for here."""
+        now_ms, due_ms, linger_ms = self._around.clock(), self._next_due_ms(), self._around.options.linger_ms
+        if self._is_stopping:
+            return False
+        if self._attempts.running or (self._wants_slot and not self._around.is_draining):
+            await self._sleep_until(due_ms)
+        elif self._around.is_draining:
+            return False
+        elif due_ms is not None and due_ms - now_ms <= linger_ms:
+            await self._sleep_until(due_ms)
+        elif now_ms < self._active_ms + linger_ms:
+            await self._sleep_until(self._active_ms + linger_ms)
+        else:
+            return False
+        return True
+
+    def _next_due_ms(self) -> int | None:
+        """When a timer or the next attempt of a step is due; None when only the outside can move the run."""
+        assert self.instance is not None
+        retries = [
+            step.retry_time_ms
+            for step in self.instance.open_steps().values()
+            if step.retry_time_ms and step.is_wanted and step.step_id not in self._attempts.running
+        ]
+        return min([*self.instance.open_waits().values(), *retries], default=None)
+
+    async def _sleep_until(self, until_ms: int | None) -> None:
+        timer = None
+        if until_ms is not None:
+            delay_ms = max(0, until_ms - self._around.clock())
+            timer = asyncio.get_running_loop().call_later(delay_ms / 1000, self._changed.set)
+        await self._changed.wait()
+        self._changed.clear()
+        if timer is not None:
+            timer.cancel()
+
+    # Its ends.
+
+    async def _let_go(self) -> None:
+        """Give the run up with nothing lost: a fact that came in meanwhile has its own wake message waiting.
+
+        The lease and the next timer are one message, so there is no moment in which neither exists.
+        """
+        due_ms = self._next_due_ms() if self.instance is not None else None
+        if self._is_stopping or self._around.is_draining:
+            await self._around.store.give_back(self.receipt, delay_ms=0)
+        elif due_ms is not None:
+            await self._around.store.give_back(self.receipt, delay_ms=due_ms - self._around.clock())
+        else:
+            await self._around.store.acknowledge(self.receipt)
+        self.is_clean = self.instance is not None
+
+    async def _park(self, reason: str) -> None:
+        """Set the run aside until code is fixed: nothing fails, nothing is written but what attempts still finish."""
+        self.is_parked = True
+        self._drop_instance()
+        while self._attempts.running and self._has_lease and not self._is_stopping:
+            await self._sleep_until(None)
+        await self._writer.settle(self._outcomes)
+        log.warning("run blocked", run_id=self.run_id, reason=reason)
+        await self._around.store.give_back(
+            self.receipt,
+            delay_ms=self._around.blocked_delay_ms(self.run_id),
+            reason=BLOCKED_PREFIX + reason[:_REASON_CHARS_MAX],
+        )
+
+    async def _give_up(self, error: HoldfastError) -> None:
+        if is_passing(error):
+            # The store is away: the run is given back by the end of its lease. Never a failed run.
+            log.warning("run given up for now", run_id=self.run_id, error=str(error))
+        else:
+            await self._park(f"{type(error).__name__}: {error}")
+
+    async def _settle_message(self) -> None:
+        if not self._writer.has_acknowledged:
+            await self._around.store.acknowledge(self.receipt)
+
+    def _drop_instance(self) -> None:
+        self._left_over.clear()
+        if self.instance is not None:
+            self.instance.evict()
+            self.instance = None
+
+    def _take_slot(self) -> bool:
+        if self._around.slots.take():
+            return True
+        self._wants_slot = True
+        self._around.slots.tell_when_free(self, self.nudge)
+        return False
+
+    def _release(self, batch: Batch) -> None:
+        for _ in batch.starts:
+            self._around.slots.give_back()
+
+    def _report(self, event: event_pb2.Event) -> None:
+        self._outcomes.append(event)
+        self._changed.set()

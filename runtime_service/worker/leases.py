@@ -1,0 +1,84 @@
+"""Keeps the leases of this process alive, from a thread of its own.
+
+User code that blocks the event loop must not make a healthy process look dead (hazard 14), so renewals have
+their own thread and their own channel. A lost lease is told to the loop; the fence in the store does the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import grpc
+import structlog
+
+from holdfast.v1 import queue_service_pb2, queue_service_pb2_grpc
+from runtime_service.store import CHANNEL_OPTIONS, Store, milliseconds
+
+log = structlog.get_logger(__name__)
+
+#: Renewals in the life of a lease: two may get lost before it ends.
+_RENEWALS: Final = 3
+
+#: Receipts of one call; the store takes 500.
+_RECEIPTS_MAX: Final = 500
+
+
+class LeaseKeeper:
+    """Renews every kept receipt three times in the length of a lease, and tells when one is lost."""
+
+    def __init__(self, store: Store, lease_ms: int) -> None:
+        self._address = store.address
+        self._metadata = store.metadata
+        self._lease_ms = lease_ms
+        self._kept: dict[str, Callable[[], None]] = {}
+        self._guard = threading.Lock()
+        self._stopping = threading.Event()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._renew_until_stopped, name="holdfast-leases", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def keep(self, receipt: str, when_lost: Callable[[], None]) -> None:
+        """Renew this receipt from now on; ``when_lost`` is called on the event loop, at most once."""
+        with self._guard:
+            self._kept[receipt] = when_lost
+
+    def forget(self, receipt: str) -> None:
+        """Stop renewing."""
+        with self._guard:
+            self._kept.pop(receipt, None)
+
+    def stop(self) -> None:
+        """End the thread; leases run out or are settled by their holds."""
+        self._stopping.set()
+
+    def _renew_until_stopped(self) -> None:
+        channel = grpc.insecure_channel(self._address, options=CHANNEL_OPTIONS)
+        stub = queue_service_pb2_grpc.QueueServiceStub(channel)
+        while not self._stopping.wait(self._lease_ms / _RENEWALS / 1000):
+            with self._guard:
+                receipts = list(self._kept)
+            for begin in range(0, len(receipts), _RECEIPTS_MAX):
+                self._renew(stub, receipts[begin : begin + _RECEIPTS_MAX])
+        channel.close()
+
+    def _renew(self, stub: queue_service_pb2_grpc.QueueServiceStub, receipts: list[str]) -> None:
+        request = queue_service_pb2.ExtendLeasesRequest(receipts=receipts, lease_duration=milliseconds(self._lease_ms))
+        try:
+            answer = stub.ExtendLeases(request, timeout=self._lease_ms / _RENEWALS / 1000, metadata=self._metadata)
+        except grpc.RpcError as error:
+            log.warning("leases not renewed, next try follows", code=str(error.code()))
+            return
+        for result in answer.results:
+            if not result.ok:
+                self._lost(result.receipt)
+
+    def _lost(self, receipt: str) -> None:
+        with self._guard:
+            when_lost = self._kept.pop(receipt, None)
+        if when_lost is not None:
+            self._loop.call_soon_threadsafe(when_lost)

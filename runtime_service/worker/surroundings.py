@@ -1,0 +1,31 @@
+"""What a hold finds around it: the parts of the worker that every held run shares."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from holdfast.definitions import Registry
+from runtime_service.steps.runner import StepRunner
+from runtime_service.store import Store
+from runtime_service.worker.clock import StoreClock
+from runtime_service.worker.counters import Counters
+from runtime_service.worker.options import WorkerOptions
+from runtime_service.worker.slots import Slots
+
+
+class Surroundings(Protocol):
+    """The worker, as seen by a hold."""
+
+    store: Store
+    registry: Registry
+    options: WorkerOptions
+    clock: StoreClock
+    counters: Counters
+    slots: Slots
+    runner: StepRunner
+
+    @property
+    def is_draining(self) -> bool: ...
+
+    def blocked_delay_ms(self, run_id: str) -> int:
+        """Return how long a blocked run rests before it is tried again; longer each time in a row."""

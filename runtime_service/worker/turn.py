@@ -1,0 +1,128 @@
+"""One turn of a held run: feed what happened here, take what the replay concluded, choose which attempts begin.
+
+A turn touches the instance and plain values only; writing is ``hold.py``. Facts are fed before decisions are taken, so
+that everything one suspension decided goes out in one batch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Container
+from dataclasses import dataclass, field
+
+from holdfast.v1 import event_pb2, payload_pb2
+from runtime_service.replay.instance import Instance
+from runtime_service.replay.open_entities import OpenStep
+from runtime_service.worker.batch import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Batch, Start, fitting
+from runtime_service.worker.history import History
+
+
+@dataclass(slots=True)
+class Turn:
+    """What a turn works on.
+
+    ``outcomes``: facts of local attempts not yet written. ``left_over``: decisions that did not fit the last
+    batch. ``is_running``: step ids with a local attempt. ``take_slot``: asks for the right to begin one.
+    """
+
+    history: History
+    instance: Instance
+    outcomes: deque[event_pb2.Event]
+    left_over: deque[event_pb2.Event]
+    recorded: Container[str]
+    is_running: Container[str]
+    now_ms: int
+    runtime_id: str
+    take_slot: Callable[[], bool]
+    is_draining: bool = False
+    batch: Batch = field(default_factory=Batch)
+
+    def take(self) -> Batch:
+        """Feed, conclude and choose; returns the batch to write, empty when there is nothing to do."""
+        if not self.history.is_started:
+            self._feed(_run_started(self.runtime_id))
+        while self.outcomes:
+            self._feed(self.outcomes.popleft())
+        self._fail_lost_attempts()
+        self._fire_due_timers()
+        self._conclude()
+        if not self.batch.ends_the_run and not self.left_over and not self.is_draining:
+            self._begin_attempts()
+        return self.batch
+
+    def _feed(self, event: event_pb2.Event) -> None:
+        if not event.HasField("occur_time"):
+            event.occur_time.FromMilliseconds(self.now_ms)
+        # Kept before it is delivered: a result must be written even when the replay stops at it.
+        self.batch.fed.append(event)
+        self.instance.deliver(event)
+
+    def _fail_lost_attempts(self) -> None:
+        """An attempt that runs by the log but not here was lost with its process; its last one ends the step."""
+        for step in list(self.instance.open_steps().values()):
+            if self._is_lost(step) and step.attempt >= step.definition.retry.max_attempts:
+                self._feed(_attempt_lost(step))
+
+    def _is_lost(self, step: OpenStep) -> bool:
+        return step.is_running and step.step_id not in self.is_running
+
+    def _fire_due_timers(self) -> None:
+        """Fire one due timer after the other; each may call off the next."""
+        while due := self._next_due_timer():
+            self._feed(event_pb2.Event(correlation_id=due, wait_completed=event_pb2.WaitCompleted()))
+
+    def _next_due_timer(self) -> str | None:
+        due = [
+            (resume_ms, wait_id)
+            for wait_id, resume_ms in self.instance.open_waits().items()
+            if resume_ms <= self.now_ms and wait_id in self.recorded
+        ]
+        return min(due)[1] if due else None
+
+    def _conclude(self) -> None:
+        self.left_over.extend(self.instance.take_decisions())
+        size = sum(event.ByteSize() for event in self.batch.fed)
+        count = fitting(
+            list(self.left_over), events=BATCH_EVENTS_MAX - len(self.batch.fed), bytes_left=BATCH_BYTES_MAX - size
+        )
+        self.batch.decisions.extend(self.left_over.popleft() for _ in range(count))
+
+    def _begin_attempts(self) -> None:
+        for step in self.instance.open_steps().values():
+            if len(self.batch.events) >= BATCH_EVENTS_MAX:
+                return
+            if not self._may_begin(step):
+                continue
+            if not self.take_slot():
+                return
+            self.batch.starts.append(Start(_step_started(step, self.runtime_id, self.now_ms), step))
+
+    def _may_begin(self, step: OpenStep) -> bool:
+        due = step.is_running or (step.retry_time_ms or 0) <= self.now_ms
+        return step.is_wanted and due and step.step_id not in self.is_running
+
+
+def _run_started(runtime_id: str) -> event_pb2.Event:
+    return event_pb2.Event(writer=runtime_id, run_started=event_pb2.RunStarted(runtime_id=runtime_id))
+
+
+def _step_started(step: OpenStep, runtime_id: str, now_ms: int) -> event_pb2.Event:
+    event = event_pb2.Event(
+        correlation_id=step.step_id,
+        writer=runtime_id,
+        step_started=event_pb2.StepStarted(attempt=step.attempt + 1, worker_id=runtime_id),
+    )
+    event.occur_time.FromMilliseconds(now_ms)
+    return event
+
+
+def _attempt_lost(step: OpenStep) -> event_pb2.Event:
+    failure = payload_pb2.Failure(
+        type="holdfast.AttemptLost",
+        message=f"attempt {step.attempt} of step {step.definition.name}, its last, ended with its process",
+        non_retryable=True,
+        category=payload_pb2.FAILURE_CATEGORY_INTERNAL,
+    )
+    return event_pb2.Event(
+        correlation_id=step.step_id, step_failed=event_pb2.StepFailed(failure=failure, attempt=step.attempt)
+    )

@@ -1,0 +1,187 @@
+"""The worker: claims wake messages and holds the runs behind them.
+
+Owns what the held runs share (store, registry, slots, clock, counters, leases, feed) and the cache of live
+instances. A run is held by at most one process: its messages share a group, a delivery is a lease, and the
+lease's receipt travels with every write. Read ``hold.py`` for what happens to a run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import OrderedDict
+from typing import Final
+
+import structlog
+
+from holdfast.definitions import Registry
+from holdfast.errors import HoldfastError
+from holdfast.v1 import event_pb2, queue_service_pb2, store_service_pb2
+from runtime_service.replay.instance import Instance
+from runtime_service.steps.runner import StepRunner
+from runtime_service.store import Call, Store
+from runtime_service.worker.clock import StoreClock
+from runtime_service.worker.counters import Counters
+from runtime_service.worker.feed import Feed
+from runtime_service.worker.history import History
+from runtime_service.worker.hold import Hold
+from runtime_service.worker.leases import LeaseKeeper
+from runtime_service.worker.options import WorkerOptions
+from runtime_service.worker.slots import Slots
+
+log = structlog.get_logger(__name__)
+
+#: Length of one long poll, and the pause after a failed one.
+_POLL_MS: Final = 30_000
+_PAUSE_SECONDS: Final = 0.2
+
+#: Messages of one claim.
+_CLAIM_MAX: Final = 50
+
+
+class Worker:
+    """Claims runs, holds them, and lets them go. ``start``, then ``drain``; it is the ``Surroundings`` of its holds."""
+
+    def __init__(self, store: Store, registry: Registry, options: WorkerOptions) -> None:
+        self.store = store
+        self.registry = registry
+        self.options = options
+        self.clock = StoreClock()
+        self.counters = Counters()
+        self.slots = Slots(options.concurrency)
+        self.runner = StepRunner(threads=options.concurrency, now_ms=self.clock, rng=random.Random())
+        self.feed = Feed(store, self.clock.set)
+        self._leases = LeaseKeeper(store, options.lease_ms)
+        self._holds: dict[str, Hold] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._cache: OrderedDict[str, tuple[History, Instance]] = OrderedDict()
+        self._offers: OrderedDict[str, event_pb2.Event] = OrderedDict()
+        self._blocked: dict[str, int] = {}
+        self._claiming: asyncio.Task[None] | None = None
+        self._room = asyncio.Event()
+        self._draining = False
+
+    @property
+    def is_draining(self) -> bool:
+        return self._draining
+
+    @property
+    def live_runs(self) -> int:
+        """Runs whose live instance is in memory, held or cached."""
+        return len(self._cache) + sum(1 for hold in self._holds.values() if hold.instance is not None)
+
+    @property
+    def active_steps(self) -> int:
+        return self.slots.taken
+
+    @property
+    def active_replays(self) -> int:
+        return len(self._holds)
+
+    async def start(self) -> None:
+        """Begin to claim runs; returns once the watch of the store is live."""
+        get_info: Call[store_service_pb2.GetStoreInfoResponse] = self.store.events.GetStoreInfo
+        info = await self.store.call(get_info, store_service_pb2.GetStoreInfoRequest())
+        self.clock.set(info.server_time.ToMilliseconds())
+        await self.feed.start()
+        self._leases.start()
+        self._claiming = asyncio.create_task(self._claim_until_drained(), name="holdfast-claims")
+
+    async def drain(self) -> None:
+        """Claim nothing more, let attempts end within the drain time, give every run back. Idempotent."""
+        self._draining = True
+        if self._claiming is not None:
+            self._claiming.cancel()
+            await asyncio.gather(self._claiming, return_exceptions=True)
+        for hold in list(self._holds.values()):
+            hold.nudge()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self.options.drain_seconds)
+        for hold in list(self._holds.values()):
+            hold.stop()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self.options.drain_seconds)
+        self._leases.stop()
+        await self.feed.stop()
+        self.runner.close()
+
+    def offer(self, event: event_pb2.Event) -> None:
+        """Remember a run_created event just written here, so that its run begins without a read.
+
+        Beginning from an old copy is safe: the guard refuses what a newer log would change.
+        """
+        self._offers[event.run_id] = event
+        if len(self._offers) > self.options.cached_runs_max:
+            self._offers.popitem(last=False)
+
+    def blocked_delay_ms(self, run_id: str) -> int:
+        """Return how long a blocked run rests: doubled each time in a row, up to the option's limit."""
+        times = self._blocked[run_id] = self._blocked.get(run_id, 0) + 1
+        return min(500 << min(times, 20), self.options.blocked_delay_ms_max)
+
+    async def _claim_until_drained(self) -> None:
+        while True:
+            while (free := self.options.holds_max - len(self._tasks)) <= 0:
+                self._room.clear()
+                await self._room.wait()
+            try:
+                messages = await self.store.receive(
+                    messages_max=min(free, _CLAIM_MAX),
+                    wait_ms=_POLL_MS,
+                    lease_ms=self.options.lease_ms,
+                    consumer_id=self.options.runtime_id,
+                )
+            except HoldfastError as error:
+                log.info("no claims for now", error=str(error))
+                await asyncio.sleep(_PAUSE_SECONDS)
+                continue
+            for message in messages:
+                self._take_up(message)
+
+    def _take_up(self, message: queue_service_pb2.LeasedMessage) -> None:
+        self._leases.keep(message.receipt, lambda: self._lost(message))
+        task = asyncio.create_task(self._hold(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._room.set()
+
+    def _lost(self, message: queue_service_pb2.LeasedMessage) -> None:
+        hold = self._holds.get(message.message.group)
+        if hold is not None and hold.receipt == message.receipt:
+            hold.lose_lease()
+
+    async def _hold(self, message: queue_service_pb2.LeasedMessage) -> None:
+        run_id = message.message.group
+        history, instance = self._known(run_id)
+        # A log of one event was offered by the process that just wrote it; anything else may have grown.
+        hold = Hold(self, message, history, instance, is_current=instance is None and history.seq == 1)
+        self._holds[run_id] = hold
+        try:
+            with self.feed.follow(run_id, hold):
+                await hold.run()
+            self._after(hold)
+        except HoldfastError as error:
+            # The store is away: the lease ends by itself and the run is delivered again.
+            log.warning("run left to its lease", run_id=run_id, error=str(error))
+        finally:
+            self._leases.forget(message.receipt)
+            if self._holds.get(run_id) is hold:
+                del self._holds[run_id]
+
+    def _known(self, run_id: str) -> tuple[History, Instance | None]:
+        if run_id in self._cache:
+            return self._cache.pop(run_id)
+        offered = self._offers.pop(run_id, None)
+        return History(run_id, [offered] if offered is not None else []), None
+
+    def _after(self, hold: Hold) -> None:
+        if not hold.is_parked:
+            self._blocked.pop(hold.run_id, None)
+        if hold.is_clean and hold.instance is not None and not self.options.replay_always:
+            self._cache[hold.run_id] = (hold.history, hold.instance)
+            if len(self._cache) > self.options.cached_runs_max:
+                _, (_, oldest) = self._cache.popitem(last=False)
+                oldest.evict()
