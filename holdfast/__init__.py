@@ -1,0 +1,155 @@
+"""holdfast: durable workflows in plain asyncio.
+
+What people import. Owns the list of public names and nothing else. The clients are loaded when first asked for, because
+gRPC takes longer to import than everything else together.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+from holdfast.context import RunInfo, StepInfo
+from holdfast.decorators import step, workflow
+from holdfast.errors import (
+    CorruptLog,
+    CursorExpired,
+    EntityExists,
+    EntityNotFound,
+    FatalError,
+    HoldfastError,
+    HookConflict,
+    HookDisposed,
+    HookNotFound,
+    IllegalTransition,
+    InternalError,
+    InvalidCursor,
+    InvalidPayload,
+    InvalidRequest,
+    LeaseLost,
+    LimitExceeded,
+    LoadFailed,
+    NotDeterministic,
+    NotReady,
+    NotRegistered,
+    PermissionDenied,
+    RemoteError,
+    ReplayDivergence,
+    RequestIdReused,
+    ResourceNotFound,
+    RetryableError,
+    RetryTooEarly,
+    RunCancelled,
+    RunExists,
+    RunFailed,
+    RunNotFound,
+    RunTerminal,
+    SerializationError,
+    SnapshotAhead,
+    StaleSnapshot,
+    StepFailed,
+    StepTimeout,
+    Throttled,
+    Unauthenticated,
+    WriteConflict,
+    WrongContext,
+)
+from holdfast.hooks import Hook, hook
+from holdfast.primitives import (
+    heartbeat,
+    last_heartbeat,
+    now,
+    random,
+    run_info,
+    set_attributes,
+    sleep,
+    step_info,
+    uuid4,
+)
+from holdfast.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from holdfast.client import Client, RunHandle
+    from holdfast.sync_client import SyncClient, SyncRunHandle
+
+_LATER: Final = {
+    "Client": "holdfast.client",
+    "RunHandle": "holdfast.client",
+    "SyncClient": "holdfast.sync_client",
+    "SyncRunHandle": "holdfast.sync_client",
+}
+
+
+__all__ = [
+    "Client",
+    "CorruptLog",
+    "CursorExpired",
+    "EntityExists",
+    "EntityNotFound",
+    "FatalError",
+    "HoldfastError",
+    "Hook",
+    "HookConflict",
+    "HookDisposed",
+    "HookNotFound",
+    "IllegalTransition",
+    "InternalError",
+    "InvalidCursor",
+    "InvalidPayload",
+    "InvalidRequest",
+    "LeaseLost",
+    "LimitExceeded",
+    "LoadFailed",
+    "NotDeterministic",
+    "NotReady",
+    "NotRegistered",
+    "PermissionDenied",
+    "RemoteError",
+    "ReplayDivergence",
+    "RequestIdReused",
+    "ResourceNotFound",
+    "RetryPolicy",
+    "RetryTooEarly",
+    "RetryableError",
+    "RunCancelled",
+    "RunExists",
+    "RunFailed",
+    "RunHandle",
+    "RunInfo",
+    "RunNotFound",
+    "RunTerminal",
+    "SerializationError",
+    "SnapshotAhead",
+    "StaleSnapshot",
+    "StepFailed",
+    "StepInfo",
+    "StepTimeout",
+    "SyncClient",
+    "SyncRunHandle",
+    "Throttled",
+    "Unauthenticated",
+    "WriteConflict",
+    "WrongContext",
+    "heartbeat",
+    "hook",
+    "last_heartbeat",
+    "now",
+    "random",
+    "run_info",
+    "set_attributes",
+    "sleep",
+    "step",
+    "step_info",
+    "uuid4",
+    "workflow",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'holdfast' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -8,6 +8,7 @@ parameter and type, or LimitExceeded for a size.
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
@@ -41,8 +42,12 @@ def encode_args(definition: Described, args: Sequence[Any], kwargs: Mapping[str,
 
     A keyword that could be a position is written as one: the same call is the same payload.
     """
+    return encode_bound(definition, definition.signature.bind(tuple(args), kwargs))
+
+
+def encode_bound(definition: Described, bound: inspect.BoundArguments) -> payload_pb2.Payload:
+    """Encode arguments that are bound already, see ``encode_args``."""
     signature = definition.signature
-    bound = signature.bind(tuple(args), kwargs)
     names = _positions(signature, len(bound.args))
     texts = [_encoded(signature, name, value) for name, value in zip(names, bound.args, strict=True)]
     named = {name: _encoded(signature, name, value) for name, value in bound.kwargs.items()}
