@@ -1,0 +1,66 @@
+"""A request id makes a retry safe: one effect, the first answer, for a day."""
+
+from __future__ import annotations
+
+from store_service import limits
+from tests.rules import book as write
+from tests.rules.book import NOW, Book
+
+
+async def test_a_resume_retried_after_a_lost_reply_is_one_value(book: Book) -> None:
+    await book.start()
+    await book.append("run_1", write.hook_created())
+    first = await book.append("run_1", write.hook_received(), request_id="req-1", messages=[write.message()])
+    retry = write.hook_received()
+    retry.occur_time.FromMilliseconds(NOW + 5)
+    retry.trace_context["traceparent"] = "00-second-try"
+    again = await book.append("run_1", retry, request_id="req-1", messages=[write.message()])
+    assert again.deduplicated and not first.deduplicated
+    assert (again.events, again.message_ids, again.next_cursor) == (
+        first.events,
+        first.message_ids,
+        first.next_cursor,
+    )
+    assert again.run.guard.head_seq == 4
+    assert again.entities == first.entities
+
+
+async def test_the_same_id_with_other_content_is_refused(book: Book) -> None:
+    await book.start()
+    await book.append("run_1", write.hook_created())
+    await book.append("run_1", write.hook_received(payload="1"), request_id="req-1")
+    refusal = await book.refused("REQUEST_ID_REUSED", "run_1", write.hook_received(payload="2"), request_id="req-1")
+    assert refusal.metadata == {"request_id": "req-1", "run_id": "run_1"}
+    changed = {"request_id": "req-1", "messages": [write.message()]}
+    await book.refused("REQUEST_ID_REUSED", "run_1", write.hook_received(payload="1"), **changed)
+
+
+async def test_a_repeat_tells_what_lay_before_its_events_as_the_first_answer_did(book: Book) -> None:
+    await book.start()
+    first = await book.append("run_1", write.step_created(), request_id="req-1", state_seq=1)
+    await book.append("run_1", write.step_started())
+    again = await book.append("run_1", write.step_created(), request_id="req-1", state_seq=1)
+    assert first.interleaved is not None and first.interleaved.head_seq == 2
+    assert again.interleaved == first.interleaved
+
+
+async def test_a_retried_creation_finds_the_run_it_made(book: Book) -> None:
+    first = await book.append("", write.run_created(), request_id="req-1")
+    again = await book.append("", write.run_created(), request_id="req-1")
+    assert again.run.run_id == first.run.run_id
+
+
+async def test_a_request_id_is_forgotten_after_its_window(book: Book) -> None:
+    await book.start()
+    await book.append("run_1", write.attributes_set(a="1"), request_id="req-1")
+    book.now_ms = NOW + limits.REQUEST_ID_WINDOW_MS
+    again = await book.append("run_1", write.attributes_set(a="2"), request_id="req-1")
+    assert not again.deduplicated
+
+
+async def test_old_request_ids_do_not_pile_up(book: Book) -> None:
+    await book.start()
+    await book.append("run_1", write.attributes_set(a="1"), request_id="req-1")
+    book.now_ms = NOW + limits.REQUEST_ID_WINDOW_MS
+    await book.append("run_1", write.attributes_set(a="1"), request_id="req-2")
+    assert await book.read(lambda reader: reader.request("req-1")) is None
