@@ -1,0 +1,81 @@
+"""What a step body can reach while it runs: who it is, its heartbeat, the attributes of its run.
+
+Implements ``holdfast.context.StepContext``. ``heartbeat`` is called from the body's own thread, so it only assigns;
+what touches the event loop goes through ``call_soon_threadsafe``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from holdfast.context import RunInfo, StepInfo
+from holdfast.errors import SerializationError
+from holdfast.serialization import decode_value, encode_value
+from holdfast.v1 import event_pb2, payload_pb2
+from runtime_service.steps.attempt import Attempt
+from runtime_service.steps.deadlines import Deadlines
+from runtime_service.steps.limits import HEARTBEAT_BYTES_MAX
+
+
+class AttemptContext:
+    """The ``StepContext`` of one attempt. ``details`` is what its last heartbeat carried, encoded.
+
+    Created on the event loop; ``set_attributes_event`` is called there with each attributes_set event.
+    """
+
+    def __init__(
+        self, attempt: Attempt, deadlines: Deadlines, set_attributes_event: Callable[[event_pb2.Event], None]
+    ) -> None:
+        self.info = _step_info(attempt)
+        self.run: RunInfo = attempt.run
+        self.details: payload_pb2.Payload | None = attempt.heartbeat_details
+        self.is_cancelled = False
+        self._deadlines = deadlines
+        self._set_attributes_event = set_attributes_event
+        self._loop = asyncio.get_running_loop()
+        self.last_heartbeat: Any = decode_value(Any, attempt.heartbeat_details) if attempt.heartbeat_details else None
+
+    def heartbeat(self, details: Any = None) -> None:
+        """Report life, and details for the next attempt; None keeps the details reported before."""
+        if details is not None:
+            self.details = _encoded_details(self.info, details)
+        self._deadlines.hear()
+
+    async def set_attributes(self, changes: Mapping[str, str | None]) -> None:
+        """Hand the change to the run's next write. It is recorded before, or together with, the step's result."""
+        event = event_pb2.Event()
+        event.attributes_set.set.update({key: value for key, value in changes.items() if value is not None})
+        event.attributes_set.removed.extend(key for key, value in changes.items() if value is None)
+        if asyncio.get_running_loop() is self._loop:
+            self._tell(event)
+        else:
+            self._loop.call_soon_threadsafe(self._tell, event)
+
+    def _tell(self, event: event_pb2.Event) -> None:
+        if not self.is_cancelled:
+            self._set_attributes_event(event)
+
+
+def _step_info(attempt: Attempt) -> StepInfo:
+    return StepInfo(
+        run_id=attempt.run.run_id,
+        step_id=attempt.step_id,
+        step_name=attempt.definition.name,
+        attempt=attempt.attempt,
+        started_at=datetime.fromtimestamp(attempt.first_started_ms / 1000, UTC),
+        idempotency_key=f"{attempt.run.run_id}:{attempt.step_id}",
+    )
+
+
+def _encoded_details(info: StepInfo, details: Any) -> payload_pb2.Payload:
+    payload = encode_value(Any, details)
+    size = payload.ByteSize()
+    if size > HEARTBEAT_BYTES_MAX:
+        raise SerializationError(
+            f"heartbeat details of step {info.step_name} take {size} bytes, at most {HEARTBEAT_BYTES_MAX} are allowed: "
+            "report a position and keep the rest elsewhere"
+        )
+    return payload

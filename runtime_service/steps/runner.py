@@ -1,0 +1,200 @@
+"""Runs attempts of steps: starts the body, watches its deadlines, reports what became of it.
+
+A body's ending is reported once, or not at all when the attempt was called off without record (the lease is lost, the
+process drains). The next attempt of a step never overlaps with an async body of the one before: a cancelled body is
+waited for, up to a grace. A thread cannot be killed: its flag is set and its late result is dropped.
+Must never let a body end the service. What an ending means is ``outcomes.py``; how a body is called, ``bodies.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import random
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from holdfast.errors import SerializationError, StepTimeout
+from holdfast.serialization import decode_args, encode_result
+from holdfast.v1 import event_pb2, payload_pb2
+from runtime_service.steps import outcomes
+from runtime_service.steps.attempt import Attempt, Outcome
+from runtime_service.steps.bodies import Ending, Raised, Threads, fresh_context, run_coroutine
+from runtime_service.steps.context import AttemptContext
+from runtime_service.steps.deadlines import Deadlines
+from runtime_service.steps.limits import CANCEL_GRACE_SECONDS, MS
+
+__all__ = ["Attempt", "Outcome", "RunningAttempt", "StepRunner"]
+
+log = structlog.get_logger(__name__)
+
+Report = Callable[[Outcome], None]
+
+
+class StepRunner:
+    """Starts attempts on the running loop; plain functions go to at most ``threads`` threads.
+
+    ``now_ms`` is the clock that facts are stamped with; ``rng`` is the jitter of retries.
+    """
+
+    def __init__(
+        self,
+        *,
+        threads: int,
+        now_ms: Callable[[], int],
+        rng: random.Random,
+        cancel_grace_seconds: float = CANCEL_GRACE_SECONDS,
+    ) -> None:
+        self.threads: Final = Threads(threads)
+        self.now_ms: Final = now_ms
+        self.rng: Final = rng
+        self.cancel_grace_seconds: Final = cancel_grace_seconds
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    def start(self, attempt: Attempt, report: Report) -> RunningAttempt:
+        """Begin an attempt at once; ``report`` is called on the loop, later, and never from within this call."""
+        return RunningAttempt(self, attempt, report)
+
+    def close(self) -> None:
+        """Cancel every body that is still there, cancelled ones that did not react among them."""
+        for task in list(self._tasks):
+            task.cancel()
+
+    def keep(self, task: asyncio.Task[object]) -> None:
+        """Hold on to a task until it ends: the loop itself does not."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class RunningAttempt:
+    """An attempt under way."""
+
+    def __init__(self, runner: StepRunner, attempt: Attempt, report: Report) -> None:
+        self._runner = runner
+        self._attempt = attempt
+        self._report = report
+        self._wake = asyncio.Event()
+        self._cancel_reason: str | None = None
+        self._is_recorded = True
+        self._deadlines = Deadlines(
+            attempt.definition, total_left_ms=_total_left_ms(attempt, runner.now_ms()), monotonic_ms=_monotonic_ms
+        )
+        self._context = AttemptContext(attempt, self._deadlines, self._report_attributes)
+        runner.keep(asyncio.create_task(self._live(), name=f"attempt:{attempt.step_id}"))
+
+    @property
+    def details(self) -> payload_pb2.Payload | None:
+        """What was reported last with a heartbeat, by this attempt or one before; None when nothing was."""
+        return self._context.details
+
+    def cancel(self, reason: str, *, record: bool) -> None:
+        """Call the attempt off. Idempotent.
+
+        ``record``: the outcome is a step_failed of category CANCELLED, unless the body had ended by then. Without it
+        nothing is reported any more, not even when an earlier cancel asked for it.
+        """
+        self._is_recorded = self._is_recorded and record
+        self._cancel_reason = self._cancel_reason or reason
+        self._wake.set()
+
+    async def _live(self) -> None:
+        body = self._begin_body()
+        try:
+            event = await self._watch(body)
+        except Exception as bug:
+            # An exception object that cannot be described must not leave its step running for ever.
+            log.exception("attempt could not be judged", step_id=self._attempt.step_id)
+            event = outcomes.failed(self._attempt, _internal(bug), self._runner.now_ms())
+        if self._is_recorded:
+            self._report(Outcome(event))
+
+    async def _watch(self, body: asyncio.Task[Ending]) -> event_pb2.Event:
+        """Wait for the body, a deadline or a cancel, whichever is first, and judge it."""
+        while not body.done() and self._cancel_reason is None:
+            if kind := self._deadlines.passed:
+                await self._stop(body, f"the {kind} timeout of the step has passed")
+                return self._judge(Raised(StepTimeout(kind)))
+            await self._pause()
+        if body.done():
+            return self._judge(Raised(asyncio.CancelledError()) if body.cancelled() else body.result())
+        reason = self._cancel_reason or ""
+        await self._stop(body, reason)
+        return outcomes.cancelled(self._attempt, reason, self._runner.now_ms())
+
+    async def _pause(self) -> None:
+        left_ms = self._deadlines.left_ms
+        loop = asyncio.get_running_loop()
+        timer = None if left_ms is None else loop.call_later(left_ms / MS, self._wake.set)
+        await self._wake.wait()
+        self._wake.clear()
+        if timer is not None:
+            timer.cancel()
+
+    async def _stop(self, body: asyncio.Task[Ending], reason: str) -> None:
+        """Cancel the body and give its ``finally`` blocks time; what it returns after that is dropped."""
+        self._context.is_cancelled = True
+        body.cancel(reason)
+        done, _ = await asyncio.wait({body}, timeout=self._runner.cancel_grace_seconds)
+        if not done:
+            log.warning("step does not react to its cancellation", step_id=self._attempt.step_id, reason=reason)
+
+    def _judge(self, ending: Ending) -> event_pb2.Event:
+        now_ms = self._runner.now_ms()
+        if isinstance(ending, Raised):
+            return outcomes.raised(
+                self._attempt, ending.error, details=self.details, now_ms=now_ms, rng=self._runner.rng
+            )
+        try:
+            output = encode_result(self._attempt.definition, ending.value)
+        except Exception as error:
+            return outcomes.unusable(self._attempt, error, now_ms)
+        return outcomes.completed(self._attempt, output, now_ms)
+
+    def _begin_body(self) -> asyncio.Task[Ending]:
+        fresh = fresh_context(self._context)
+        body = asyncio.create_task(self._body(), name=f"step:{self._attempt.step_id}", context=fresh)
+        body.add_done_callback(lambda _: self._wake.set())
+        self._runner.keep(body)
+        return body
+
+    async def _body(self) -> Ending:
+        definition = self._attempt.definition
+        try:
+            positional, keywords = decode_args(definition, self._attempt.input)
+        except SerializationError as error:
+            return Raised(error)
+        call = functools.partial(definition.function, *positional, **keywords)
+        if definition.is_async:
+            self._began()
+            return await run_coroutine(call)
+        return await self._runner.threads.run(call, context=fresh_context(self._context), began=self._began)
+
+    def _began(self) -> None:
+        self._deadlines.begin()
+        self._wake.set()
+
+    def _report_attributes(self, event: event_pb2.Event) -> None:
+        if self._is_recorded:
+            event.occur_time.FromMilliseconds(self._runner.now_ms())
+            self._report(Outcome(event))
+
+
+def _monotonic_ms() -> float:
+    return time.monotonic() * MS
+
+
+def _total_left_ms(attempt: Attempt, now_ms: int) -> int | None:
+    total_ms = attempt.definition.total_timeout_ms
+    return None if total_ms is None else max(0, attempt.first_started_ms + total_ms - now_ms)
+
+
+def _internal(bug: BaseException) -> payload_pb2.Failure:
+    return payload_pb2.Failure(
+        type="holdfast.InternalError",
+        message=f"the ending of the step could not be described: {type(bug).__name__}; see the runtime's log",
+        non_retryable=True,
+        category=payload_pb2.FAILURE_CATEGORY_INTERNAL,
+    )
