@@ -1,0 +1,169 @@
+"""A client's connection to a runtime: the channel, its credentials, and patience with services that restart.
+
+Owns every retry of the client. Repeating is safe because each call that changes something carries a request id or is
+idempotent by itself. Errors come out typed (``holdfast/answers.py``); tokens never appear in them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from holdfast.answers import from_rpc_error
+from holdfast.errors import HoldfastError, NotReady, Throttled, WriteConflict, WrongContext
+from holdfast.primitives import current_workflow
+from holdfast.v1 import runtime_service_pb2_grpc
+
+Answer = TypeVar("Answer", bound=Message)
+
+DEFAULT_ADDRESS: Final = "localhost:7702"
+
+#: Seconds one call may take, beyond its own waiting.
+CALL_SECONDS: Final = 15.0
+
+#: Seconds of trying before a runtime that never answered is given up: a wrong address should be told soon.
+FIRST_CONTACT_SECONDS: Final = 10.0
+
+#: Seconds of the first and of the longest pause between two tries.
+PAUSE_SECONDS_MIN: Final = 0.05
+PAUSE_SECONDS_MAX: Final = 1.0
+
+#: Errors after which the same call may be sent again.
+PASSING: Final = (NotReady, Throttled, WriteConflict)
+
+#: Keepalive notices a half-open connection within 15 seconds; reconnecting is tried every second at least.
+CHANNEL_OPTIONS: Final = (
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+)
+
+
+class Patience:
+    """Decides whether and how long to pause before the next try. ``seconds`` count since the last sign of life."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self.renew()
+
+    def renew(self) -> None:
+        """The runtime answered: patience is whole again."""
+        self._since: float | None = None
+        self._pause = PAUSE_SECONDS_MIN
+
+    async def wait(self, error: HoldfastError) -> None:
+        """Pause, jittered, longer each time; raises the error when patience is at its end or no repeat can help."""
+        now = asyncio.get_running_loop().time()
+        self._since = now if self._since is None else self._since
+        pause = self._pause * (0.5 + random.random())
+        if error.retry_after_ms is not None:
+            pause = max(pause, error.retry_after_ms / 1000)
+        if not isinstance(error, PASSING) or now + pause - self._since > self._seconds():
+            raise error
+        self._pause = min(self._pause * 2, PAUSE_SECONDS_MAX)
+        await asyncio.sleep(pause)
+
+
+class Connection:
+    """One channel to one runtime, opened at the first call. ``runtime`` has the stubs; go through ``call``."""
+
+    def __init__(
+        self, address: str | None, *, token: str | None, tls_ca: str | os.PathLike[str] | None, patience: float
+    ) -> None:
+        self.address = address or os.environ.get("HOLDFAST_RUNTIME_ADDRESS") or DEFAULT_ADDRESS
+        self._patience_seconds = patience
+        self._has_contact = False
+        self._metadata = _credentials(token)
+        self._roots = _roots(tls_ca)
+        self._channel: grpc.aio.Channel | None = None
+        self._is_closed = False
+        self._stub: Any = None
+
+    @property
+    def runtime(self) -> Any:
+        """The stubs of RuntimeService."""
+        if current_workflow() is not None:
+            raise WrongContext("a workflow body cannot call a runtime: move the call into a step")
+        if self._is_closed:
+            raise RuntimeError("this client is closed; make a new one")
+        if self._channel is None:
+            self._channel = self._open()
+            self._stub = runtime_service_pb2_grpc.RuntimeServiceStub(self._channel)
+        return self._stub
+
+    def patience(self) -> Patience:
+        """Begin to wait for the runtime; short until it has answered for the first time."""
+        return Patience(self._seconds_of_patience)
+
+    def heard(self) -> None:
+        """The runtime answered, so there is one at the address."""
+        self._has_contact = True
+
+    async def call(self, method: str, request: Message, *, seconds: float = CALL_SECONDS) -> Any:
+        """Make one unary call, repeated while the runtime is away or busy. Raises the typed error of the answer."""
+        patience = self.patience()
+        while True:
+            try:
+                return await self.once(getattr(self.runtime, method), request, seconds=seconds)
+            except PASSING as error:
+                await patience.wait(error)
+
+    async def once(self, method: Callable[..., Awaitable[Answer]], request: Message, *, seconds: float) -> Answer:
+        """Make one unary call, once."""
+        try:
+            answer = await method(request, timeout=seconds, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise self.typed(error) from None
+        self.heard()
+        return answer
+
+    def stream(self, method: str, request: Message) -> Any:
+        """Open one server stream; its errors go through ``typed``."""
+        return getattr(self.runtime, method)(request, metadata=self._metadata)
+
+    def typed(self, error: grpc.RpcError) -> HoldfastError:
+        """Translate a failed call; silence names the address."""
+        typed = from_rpc_error(error)
+        self._has_contact = self._has_contact or bool(typed.reason)
+        if isinstance(typed, NotReady) and not typed.reason:
+            return NotReady(
+                f"no runtime answers at {self.address} ({typed}); start one with `holdfast dev FILE`, or name its "
+                "address in HOLDFAST_RUNTIME_ADDRESS"
+            )
+        return typed
+
+    async def close(self) -> None:
+        """Close the channel; calls under way fail. Idempotent."""
+        self._is_closed = True
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close(None)
+
+    def _seconds_of_patience(self) -> float:
+        return self._patience_seconds if self._has_contact else min(self._patience_seconds, FIRST_CONTACT_SECONDS)
+
+    def _open(self) -> grpc.aio.Channel:
+        if self._roots is None:
+            return grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+        credentials = grpc.ssl_channel_credentials(self._roots)
+        return grpc.aio.secure_channel(self.address, credentials, options=CHANNEL_OPTIONS)
+
+
+def _credentials(token: str | None) -> tuple[tuple[str, str], ...]:
+    found = os.environ.get("HOLDFAST_TOKEN", "") if token is None else token
+    return (("authorization", f"Bearer {found}"),) if found else ()
+
+
+def _roots(tls_ca: str | os.PathLike[str] | None) -> bytes | None:
+    """Read the certificates that a server must be signed by; None is a connection without TLS."""
+    path = os.environ.get("HOLDFAST_TLS_CA") if tls_ca is None else tls_ca
+    return Path(path).read_bytes() if path else None

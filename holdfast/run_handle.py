@@ -1,0 +1,143 @@
+"""A handle on one run: what a client can ask of it and do to it.
+
+Owns waiting for the end and following the log, across restarts of both services: a wait is asked again in slices, the
+log goes on from its last cursor. Read ``holdfast/connection.py`` for the patience between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Final, Generic, TypeVar
+
+import grpc
+
+from holdfast.connection import PASSING, Connection, Patience
+from holdfast.definitions import WorkflowDefinition
+from holdfast.durations import Duration, duration_ms
+from holdfast.requests import cancel_request, milliseconds, result_of, status_word
+from holdfast.v1 import entity_pb2, event_pb2, payload_pb2, runtime_service_pb2
+
+_R = TypeVar("_R", covariant=True)
+
+#: Milliseconds of one AwaitRun; the server allows 60 seconds.
+SLICE_MS: Final = 50_000
+
+#: Seconds that the deadline of a call leaves beyond its own waiting.
+MARGIN_SECONDS: Final = 5.0
+
+#: Seconds that an answer may come after the timeout of ``result``, before the runtime is taken to be away.
+LATE_SECONDS: Final = 2.0
+
+#: Seconds between two waits when the first came back early: the runtime drains, and is about to go.
+EARLY_PAUSE_SECONDS: Final = 0.1
+
+
+class RunHandle(Generic[_R]):
+    """A run by its id. Making one asks nothing: a run that does not exist is RunNotFound at the first question."""
+
+    def __init__(self, connection: Connection, run_id: str, workflow: WorkflowDefinition | None = None) -> None:
+        self._connection = connection
+        self._run_id = run_id
+        self._workflow = workflow
+
+    @property
+    def id(self) -> str:
+        """The id of the run."""
+        return self._run_id
+
+    async def status(self) -> str:
+        """Return "pending", "running", "completed", "failed" or "cancelled"."""
+        return status_word((await self._describe(payload_pb2.PAYLOAD_VIEW_OMITTED)).run)
+
+    async def describe(self) -> runtime_service_pb2.DescribeRunResponse:
+        """Return the run with its open steps, hooks and waits, and why its last replay did not finish, if so."""
+        return await self._describe(payload_pb2.PAYLOAD_VIEW_UNSPECIFIED)
+
+    async def result(self, timeout: Duration | None = None) -> _R:
+        """Wait for the end and return the result; survives restarts of both services.
+
+        Raises RunFailed (``failure``, the original error as ``__cause__``), RunCancelled, and TimeoutError when the
+        run has not ended after ``timeout``; the run goes on.
+        """
+        limit_ms = None if timeout is None else duration_ms(timeout, "timeout")
+        try:
+            async with asyncio.timeout(None if limit_ms is None else limit_ms / 1000 + LATE_SECONDS):
+                run = await self._ended(limit_ms)
+        except TimeoutError:
+            run = None
+        if run is None:
+            raise TimeoutError(f"run {self._run_id} has not ended within {timeout!r}")
+        result: _R = result_of(run, self._workflow)
+        return result
+
+    async def cancel(self, reason: str = "", *, force: bool = False) -> bool:
+        """Ask the run to stop; with ``force`` end it at once, without cleanup. False when it had ended before."""
+        request = cancel_request(self._run_id, reason, force)
+        answer: runtime_service_pb2.CancelRunResponse = await self._connection.call("CancelRun", request)
+        return answer.cancelled
+
+    async def wake(self) -> int:
+        """Fire the open sleeps of the run now and replay it; return how many fired."""
+        request = runtime_service_pb2.WakeRunRequest(run_id=self._run_id, skip_waits=True)
+        answer: runtime_service_pb2.WakeRunResponse = await self._connection.call("WakeRun", request)
+        return answer.fired_count
+
+    async def events(self) -> AsyncIterator[event_pb2.Event]:
+        """Yield the run's events from the first, then live; each once, in order. Ends with the run."""
+        request = runtime_service_pb2.WatchRunRequest(run_id=self._run_id)
+        patience = self._connection.patience()
+        while True:
+            try:
+                async with aclosing(self._messages(request, patience)) as messages:
+                    async for message in messages:
+                        if message.HasField("event"):
+                            yield message.event
+                        if message.HasField("ended"):
+                            return
+            except PASSING as error:
+                await patience.wait(error)
+            else:
+                await asyncio.sleep(EARLY_PAUSE_SECONDS)
+
+    async def _messages(
+        self, request: runtime_service_pb2.WatchRunRequest, patience: Patience
+    ) -> AsyncGenerator[runtime_service_pb2.WatchRunResponse, None]:
+        """Yield the messages of one stream; the request remembers where the next one begins."""
+        call = self._connection.stream("WatchRun", request)
+        try:
+            async for message in call:
+                self._connection.heard()
+                patience.renew()
+                request.cursor = message.cursor
+                yield message
+        except grpc.RpcError as error:
+            raise self._connection.typed(error) from None
+        finally:
+            call.cancel()
+
+    async def _describe(self, view: payload_pb2.PayloadView.ValueType) -> runtime_service_pb2.DescribeRunResponse:
+        request = runtime_service_pb2.DescribeRunRequest(run_id=self._run_id, view=view)
+        answer: runtime_service_pb2.DescribeRunResponse = await self._connection.call("DescribeRun", request)
+        return answer
+
+    async def _ended(self, limit_ms: int | None) -> entity_pb2.Run | None:
+        """Wait in slices; None when the limit passed first."""
+        loop = asyncio.get_running_loop()
+        until = None if limit_ms is None else loop.time() + limit_ms / 1000
+        while True:
+            left_ms = SLICE_MS if until is None else max(0, min(SLICE_MS, round((until - loop.time()) * 1000)))
+            request = runtime_service_pb2.AwaitRunRequest(run_id=self._run_id, timeout=milliseconds(left_ms))
+            seconds = left_ms / 1000 + MARGIN_SECONDS
+            answer: runtime_service_pb2.AwaitRunResponse = await self._connection.call(
+                "AwaitRun", request, seconds=seconds
+            )
+            if answer.done:
+                return answer.run
+            if until is not None and loop.time() >= until:
+                return None
+            await asyncio.sleep(EARLY_PAUSE_SECONDS)
+
+    def __repr__(self) -> str:
+        return f"<RunHandle {self._run_id}>"
