@@ -7,9 +7,11 @@ rebuilt from its arguments, else RemoteError. Must never let a broken exception 
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import importlib
 import json
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -28,8 +30,14 @@ from holdfast.limits import (
 from holdfast.loading import module_name
 from holdfast.v1 import payload_pb2
 
-#: Directories whose frames say nothing to people: this package and the standard asyncio.
-_INTERNAL: Final = (str(Path(__file__).parent), str(Path(traceback.__file__).parent / "asyncio"))
+#: Attribute of a rebuilt exception: the traceback text of the original.
+_ORIGIN: Final = "__holdfast_origin__"
+
+#: Directories whose frames say nothing to people: this package, the runtime beside it, the standard asyncio.
+_HOME: Final = Path(__file__).parent
+_INTERNAL: Final = tuple(
+    f"{place}{os.sep}" for place in (_HOME, _HOME.with_name("runtime_service"), Path(asyncio.__file__).parent)
+)
 
 
 def to_failure(
@@ -57,7 +65,7 @@ def from_failure(failure: payload_pb2.Failure) -> BaseException:
     """
     error = _rebuilt(failure) or RemoteError(failure.type, failure.message, failure.stack_trace)
     if failure.stack_trace and not isinstance(error, RemoteError):
-        error.add_note(f"Raised at:\n{failure.stack_trace}".rstrip())
+        _keep_origin(error, failure.stack_trace)
     if failure.HasField("cause"):
         error.__cause__ = from_failure(failure.cause)
     return error
@@ -106,6 +114,12 @@ def _fill(failure: payload_pb2.Failure, error: BaseException) -> None:
         failure.details.text = details
 
 
+def _keep_origin(error: BaseException, stack_trace: str) -> None:
+    """Show where an exception was raised first, and keep it for the next crossing of the log."""
+    error.add_note(f"Raised at:\n{stack_trace}".rstrip())
+    setattr(error, _ORIGIN, stack_trace)
+
+
 def _text(error: BaseException) -> str:
     try:
         return str(error)
@@ -116,6 +130,8 @@ def _text(error: BaseException) -> str:
 def _stack(error: BaseException) -> str:
     if isinstance(error, RemoteError):
         return error.traceback
+    if origin := getattr(error, _ORIGIN, ""):
+        return str(origin)
     try:
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if not frame.filename.startswith(_INTERNAL)]
