@@ -130,13 +130,12 @@ def _serve_store(ready: Connection, clock: Any, listen: str, path: Path, setting
 
 
 def _serve_runtime(ready: Connection, _: Any, listen: str, options: dict[str, Any]) -> None:
-    from holdfast.definitions import Registry
+    from holdfast.definitions import registry
     from holdfast.serving import log_to_stderr, wait_for_signal
     from runtime_service.server import serve
     from runtime_service.settings import RuntimeSettings
 
     async def run() -> None:
-        registry = Registry.default()
         registry.load("tests.storms.workflows")
         running = await serve(RuntimeSettings(listen=listen, **options), registry)
         ready.send(running.address)
