@@ -187,13 +187,13 @@ async def test_a_run_that_named_a_queue_is_woken_by_every_fact_from_outside(book
     assert await book.read(wakes) == [(NOW, "run_1", 100_000)], "one message waits, and the earlier time counts"
 
 
-async def test_no_wake_up_when_the_writer_holds_the_run_or_the_run_ends(book: Book) -> None:
+async def test_no_wake_up_by_who_holds_the_run_by_a_replay_or_by_the_end(book: Book) -> None:
     await book.start(wake_queue="runs")
     [leased] = await book.write(lambda tx: queue.claim(tx, ["runs"], 1, 1000, NOW))
     held = [leased.receipt]
     await book.append("run_1", write.step_created(), write.step_started(), write.hook_created(), held_receipts=held)
     await book.append("run_1", write.step_completed(), held_receipts=held)
-    await book.append("run_1", write.hook_disposed(), state_seq=6)
+    await book.append("run_1", write.hook_disposed(), write.wait_created(), write.wait_completed(), state_seq=6)
     assert len(await book.read(wakes)) == 1
     await book.append("run_1", write.run_failed())
     assert len(await book.read(wakes)) == 1
