@@ -1,0 +1,90 @@
+"""Looks inside values that come in: the form they are stored in, and the JSON Schema a hook asks for.
+
+Never changes what a value means. Encoded payloads (a client's codec was at work) pass unseen: nobody but the
+client can read them.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any, Final
+
+from google.protobuf import json_format
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from jsonschema.protocols import Validator
+from jsonschema.validators import validator_for
+
+from holdfast.refusal import invalid_field
+from holdfast.v1 import payload_pb2
+from runtime_service.api.checks import check_payload_size
+
+#: Characters of a validation message that an error repeats: statuses stay small.
+_MESSAGE_CHARS_MAX: Final = 300
+
+
+def as_stored(payload: payload_pb2.Payload, field: str) -> payload_pb2.Payload:
+    """Return the payload in its stored form: a ``value`` for people becomes JSON ``text``. Checks size and syntax."""
+    check_payload_size(payload, field)
+    stored = payload_pb2.Payload()
+    stored.CopyFrom(payload)
+    if payload.WhichOneof("body") == "value":
+        stored.text = json.dumps(json_format.MessageToDict(payload.value), ensure_ascii=False, separators=(",", ":"))
+    if is_plain_json(stored):
+        read_json(stored, field)
+    return stored
+
+
+def is_plain_json(payload: payload_pb2.Payload) -> bool:
+    """Tell whether the body is JSON that we can read."""
+    is_json = payload.content_type in ("", "application/json")
+    return is_json and payload.WhichOneof("body") == "text" and not payload.content_encoding
+
+
+def read_json(payload: payload_pb2.Payload, field: str) -> Any:
+    """Parse the body; refuses with INVALID_FIELD when it is not JSON."""
+    try:
+        return json.loads(payload.text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise invalid_field(field, f"expected JSON: {_short(str(error))}") from None
+
+
+def check_schema(payload: payload_pb2.Payload, schema: str, field: str) -> None:
+    """Refuse a value that does not satisfy the schema of the hook, with the place in the value that does not.
+
+    A schema that this library cannot use lets every value pass: the workflow validates again when it takes it.
+    """
+    if not schema or payload.content_encoding:
+        return
+    if not is_plain_json(payload):
+        raise invalid_field(field, "expected a JSON value: the hook has a schema")
+    value = read_json(payload, field)
+    validator = _validator(schema)
+    error = best_match(validator.iter_errors(value)) if validator is not None else None
+    if error is not None:
+        raise invalid_field(field, f"{_path(error)}{_short(error.message)}")
+
+
+@lru_cache(maxsize=1024)
+def _validator(schema: str) -> Validator | None:
+    """Build a validator once per schema: checking the schema itself takes longer than checking most values."""
+    try:
+        parsed = json.loads(schema)
+        kind = validator_for(parsed, default=Draft202012Validator)
+        kind.check_schema(parsed)
+    except (SchemaError, ValueError):
+        return None
+    return kind(parsed)
+
+
+def _path(error: ValidationError) -> str:
+    return "".join(f"[{part!r}]" for part in error.absolute_path) + ": " if error.absolute_path else ""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MESSAGE_CHARS_MAX else text[: _MESSAGE_CHARS_MAX - 3] + "..."
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

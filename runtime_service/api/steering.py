@@ -1,0 +1,153 @@
+"""CancelRun, WakeRun and ResumeHook: how the outside changes what a run does.
+
+Each is a fact, written without a snapshot, so it is never refused as stale; the store wakes the run in the same
+transaction (``RunCreated.wake_queue``). A fact that comes too late is refused and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from holdfast.errors import IllegalTransition, RunTerminal
+from holdfast.limits import REASON_CHARS_MAX, TOKEN_CHARS_MAX
+from holdfast.refusal import Refusal, invalid_field
+from holdfast.v1 import entity_pb2, error_pb2, event_pb2, payload_pb2, runtime_service_pb2, store_service_pb2
+from runtime_service.api import checks
+from runtime_service.api.front import Front, HookAddress, has_ended
+from runtime_service.api.payloads import as_stored, check_schema
+from runtime_service.store import new_request_id
+
+ResumeRequest = runtime_service_pb2.ResumeHookRequest
+ResumeResponse = runtime_service_pb2.ResumeHookResponse
+
+
+async def cancel_run(
+    front: Front, request: runtime_service_pb2.CancelRunRequest
+) -> runtime_service_pb2.CancelRunResponse:
+    """Ask a run to stop, or end it by force. A run that has ended, or was asked already, is left as it is."""
+    checks.check_run_id(request.run_id)
+    checks.check_text(request.reason, "reason", chars_max=REASON_CHARS_MAX)
+    run = await front.run(request.run_id)
+    is_asked = run.cancel_requested and not request.force
+    if has_ended(run) or is_asked:
+        return runtime_service_pb2.CancelRunResponse(run=run, cancelled=is_asked and not has_ended(run))
+    create = store_service_pb2.CreateEventRequest(run_id=request.run_id, event=_cancellation(request))
+    try:
+        answer = await front.store.create(create)
+    except RunTerminal:
+        return runtime_service_pb2.CancelRunResponse(run=await front.run(request.run_id), cancelled=False)
+    return runtime_service_pb2.CancelRunResponse(run=answer.run, cancelled=True)
+
+
+def _cancellation(request: runtime_service_pb2.CancelRunRequest) -> event_pb2.Event:
+    if request.force:
+        return event_pb2.Event(run_cancelled=event_pb2.RunCancelled(reason=request.reason))
+    return event_pb2.Event(run_cancel_requested=event_pb2.RunCancelRequested(reason=request.reason))
+
+
+async def wake_run(front: Front, request: runtime_service_pb2.WakeRunRequest) -> runtime_service_pb2.WakeRunResponse:
+    """Queue a replay of a run now; with ``skip_waits`` its pending waits fire first. Refuses an ended run."""
+    checks.check_run_id(request.run_id)
+    run = await front.run(request.run_id, payload_pb2.PAYLOAD_VIEW_OMITTED)
+    if has_ended(run):
+        raise _already_ended(run)
+    fired = await _fire_waits(front, request.run_id) if request.skip_waits else 0
+    if fired and run.wake_queue:
+        return runtime_service_pb2.WakeRunResponse(fired_count=fired)
+    return runtime_service_pb2.WakeRunResponse(message_id=await front.store.wake(request.run_id), fired_count=fired)
+
+
+async def _fire_waits(front: Front, run_id: str) -> int:
+    """Fire each pending wait by a fact of its own: one that fires by itself in between must not hold up the others."""
+    fired = 0
+    for wait in await _pending_waits(front, run_id):
+        event = event_pb2.Event(correlation_id=wait.wait_id, wait_completed=event_pb2.WaitCompleted())
+        try:
+            await front.store.create(store_service_pb2.CreateEventRequest(run_id=run_id, event=event))
+        except RunTerminal:
+            break
+        except IllegalTransition:
+            continue
+        fired += 1
+    return fired
+
+
+async def _pending_waits(front: Front, run_id: str) -> Iterable[entity_pb2.Wait]:
+    waits: list[entity_pb2.Wait] = []
+    token = ""
+    while True:
+        request = store_service_pb2.ListWaitsRequest(
+            run_id=run_id, page_size=1000, page_token=token, statuses=[entity_pb2.WAIT_STATUS_PENDING]
+        )
+        page: store_service_pb2.ListWaitsResponse = await front.store.call(front.store.events.ListWaits, request)
+        waits.extend(page.waits)
+        token = page.next_page_token
+        if not token:
+            return waits
+
+
+async def resume_hook(front: Front, request: ResumeRequest) -> ResumeResponse:
+    """Send a value to an open hook. One that is closed, or whose run is over, is NOT_FOUND: nobody would read it."""
+    _check_resume(request)
+    payload = as_stored(request.payload, "payload")
+    address = await _accepting_hook(front, request, payload)
+    front.resumed.remember(request.token, request.request_id, address)
+    event = event_pb2.Event(correlation_id=address.hook_id, hook_received=event_pb2.HookReceived(payload=payload))
+    create = store_service_pb2.CreateEventRequest(
+        run_id=address.run_id, event=event, request_id=request.request_id or new_request_id()
+    )
+    try:
+        answer = await front.store.create(create)
+    except (IllegalTransition, RunTerminal):
+        raise _hook_not_found(request) from None
+    return ResumeResponse(hook=answer.hook, event=answer.event, deduplicated=answer.deduplicated)
+
+
+def _check_resume(request: ResumeRequest) -> None:
+    target = request.WhichOneof("target")
+    if target is None:
+        raise invalid_field("target", "expected token, or hook_id with run_id")
+    if target == "token":
+        checks.check_text(request.token, "token", chars_max=TOKEN_CHARS_MAX, may_be_empty=False)
+    else:
+        checks.check_entity_id(request.hook_id, "hook_id")
+        checks.check_run_id(request.run_id)
+    checks.check_request_id(request.request_id)
+
+
+async def _accepting_hook(front: Front, request: ResumeRequest, payload: payload_pb2.Payload) -> HookAddress:
+    """Find the hook and check the value against its schema.
+
+    A repeat is not looked up again: its hook may be gone by now, and the store knows the request id.
+    """
+    earlier = front.resumed.find(request.token, request.request_id)
+    if earlier is not None:
+        return earlier
+    lookup = store_service_pb2.GetHookRequest()
+    if request.WhichOneof("target") == "token":
+        lookup.token = request.token
+    else:
+        lookup.ref.run_id, lookup.ref.hook_id = request.run_id, request.hook_id
+    answer: store_service_pb2.GetHookResponse = await front.store.call(front.store.events.GetHook, lookup)
+    hook = answer.hook
+    check_schema(payload, hook.payload_schema, "payload")
+    return HookAddress(hook.run_id, hook.hook_id)
+
+
+def _hook_not_found(request: ResumeRequest) -> Refusal:
+    shown = f"the token {request.token}" if request.token else f"the id {request.hook_id} in run {request.run_id}"
+    return Refusal(
+        "ENTITY_NOT_FOUND",
+        f"no open hook with {shown}: it was closed, or its run has ended",
+        metadata={"token": request.token} if request.token else {"run_id": request.run_id, "hook_id": request.hook_id},
+    )
+
+
+def _already_ended(run: entity_pb2.Run) -> Refusal:
+    status = entity_pb2.RunStatus.Name(run.status)
+    return Refusal(
+        "RUN_TERMINAL",
+        f"run {run.run_id} has ended as {status}: there is nothing to wake",
+        metadata={"run_id": run.run_id, "current_status": status},
+        detail=error_pb2.IllegalTransition(run_id=run.run_id, current_status=status, current_seq=run.guard.head_seq),
+    )

@@ -1,0 +1,112 @@
+"""A runtime as a whole: the front door, the worker behind it, and their common life.
+
+Starts in an order that never claims what it cannot do: the port opens with health NOT_SERVING, the store is waited for,
+the worker begins to claim, health says SERVING. Draining goes the other way round. Must never end a run: what is
+not finished here goes back to the queue. Read ``worker/worker.py`` and ``api/servicer.py`` for the two halves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import structlog
+
+from holdfast.definitions import Registry
+from holdfast.errors import HoldfastError
+from holdfast.serving import Server
+from holdfast.v1 import runtime_service_pb2, runtime_service_pb2_grpc, store_service_pb2
+from runtime_service.api.front import Front
+from runtime_service.api.servicer import RuntimeServicer
+from runtime_service.settings import RuntimeSettings
+from runtime_service.store import Store
+from runtime_service.worker.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+#: Seconds that a store may take to say who it is, before it is asked again.
+_PROBE_SECONDS: Final = 2.0
+
+#: Seconds between two looks for a store that is not there yet; spread, so that a fleet does not knock at once.
+_PAUSE_SECONDS: Final = 0.2
+
+_ASK: Final = store_service_pb2.GetStoreInfoRequest()
+_SERVICE: Final = runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRuntime:
+    """A runtime that serves at ``address`` until ``drain`` has returned."""
+
+    address: str
+    worker: Worker
+    front: Front
+    server: Server
+
+    async def drain(self) -> None:
+        """Stop claiming, let step attempts end within the drain time, give every run back, close. Call it once."""
+        seconds = self.worker.options.drain_seconds
+        await asyncio.gather(self.server.drain(self.front.draining.set, seconds), self.worker.drain())
+        await self.worker.store.close()
+
+
+async def serve(settings: RuntimeSettings, registry: Registry) -> RunningRuntime:
+    """Start a runtime and return once it serves; waits for the store as long as it takes.
+
+    Raises CannotListen. When it is cancelled, everything that it began is closed again.
+    """
+    options = settings.worker_options()
+    store = Store(settings.store, token=settings.store_token.get_secret_value())
+    server = Server(
+        [_SERVICE],
+        token=settings.token.get_secret_value(),
+        read_token=settings.read_token.get_secret_value(),
+        has_reflection=settings.reflection,
+    )
+    front = Front(Worker(store, registry, options), options.runtime_id, server_version())
+    runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(front), server.grpc)
+    try:
+        address = await server.start(settings.listen)
+        front.store_id = await _wait_for_store(settings)
+        await front.worker.start()
+        await server.set_serving()
+    except BaseException:
+        await server.drain(front.draining.set, 0)
+        await store.close()
+        raise
+    return RunningRuntime(address, front.worker, front, server)
+
+
+async def _wait_for_store(settings: RuntimeSettings) -> str:
+    """Return the store's id once it answers. Every error is waited out: a store that restarts may answer anything."""
+    # A channel of its own, without retries: each failure is to be told, once.
+    store = Store(settings.store, token=settings.store_token.get_secret_value(), retry_seconds=0)
+    told = ""
+    try:
+        while True:
+            try:
+                return await _store_id(store)
+            except HoldfastError as error:
+                if type(error).__name__ != told:
+                    log.warning("waiting for the store", store=store.address, error=str(error))
+                told = type(error).__name__
+            await asyncio.sleep(_PAUSE_SECONDS * (0.5 + random.random()))
+    finally:
+        await store.close()
+
+
+async def _store_id(store: Store) -> str:
+    asking = store.events.GetStoreInfo
+    info: store_service_pb2.GetStoreInfoResponse = await store.call(asking, _ASK, seconds=_PROBE_SECONDS)
+    return info.store_id
+
+
+def server_version() -> str:
+    """Return the version of the installed package; "0" in a source tree that is not installed."""
+    try:
+        return version("holdfast")
+    except PackageNotFoundError:
+        return "0"

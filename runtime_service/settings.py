@@ -1,0 +1,86 @@
+"""The options of a runtime process: from the command line first, from ``HOLDFAST_…`` in the environment next.
+
+Owns names, defaults and checks, nothing else. Tokens are secrets: they never show in a repr or a log.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Annotated, Final, Self
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from ulid import ULID
+
+from holdfast.durations import duration_ms
+from runtime_service.worker.options import WorkerOptions
+
+#: A shorter lease would be renewed more often than a busy machine can promise; a longer one than the store gives.
+LEASE_MS_MIN: Final = 500
+LEASE_MS_MAX: Final = 3_600_000
+
+
+def _from(*names: str) -> AliasChoices:
+    return AliasChoices(*names)
+
+
+class RuntimeSettings(BaseSettings):
+    """What a runtime can be told. ``lease`` is a duration as people write it ("15s"); ``queue`` names are of steps."""
+
+    model_config = SettingsConfigDict(populate_by_name=True, extra="ignore", frozen=True)
+
+    listen: str = Field("127.0.0.1:7702", validation_alias=_from("HOLDFAST_RUNTIME_LISTEN"))
+    store: str = Field("127.0.0.1:7701", validation_alias=_from("HOLDFAST_STORE_ADDRESS"))
+    concurrency: int = Field(100, ge=1, le=10_000, validation_alias=_from("HOLDFAST_CONCURRENCY"))
+    lease: str = Field("15s", validation_alias=_from("HOLDFAST_LEASE"))
+    queue: Annotated[list[str], NoDecode] = Field(["default"], validation_alias=_from("HOLDFAST_QUEUE"))
+    token: SecretStr = Field(SecretStr(""), validation_alias=_from("HOLDFAST_TOKEN"))
+    read_token: SecretStr = Field(SecretStr(""), validation_alias=_from("HOLDFAST_READ_TOKEN"))
+    store_token: SecretStr = Field(SecretStr(""), validation_alias=_from("HOLDFAST_STORE_TOKEN", "HOLDFAST_TOKEN"))
+    reflection: bool = Field(True, validation_alias=_from("HOLDFAST_REFLECTION"))
+    drain_seconds: float = Field(10.0, ge=0, le=3600, validation_alias=_from("HOLDFAST_DRAIN_SECONDS"))
+    linger_ms: int = Field(1_000, ge=0, le=60_000, validation_alias=_from("HOLDFAST_LINGER_MS"))
+    replay_always: bool = Field(False, validation_alias=_from("HOLDFAST_REPLAY_ALWAYS"))
+
+    @field_validator("lease")
+    @classmethod
+    def _check_lease(cls, value: str) -> str:
+        if not LEASE_MS_MIN <= duration_ms(value, "lease") <= LEASE_MS_MAX:
+            raise ValueError(f"expected {LEASE_MS_MIN / 1000:g} seconds to an hour, got {value}")
+        return value
+
+    @field_validator("listen", "store")
+    @classmethod
+    def _check_address(cls, value: str) -> str:
+        host, colon, port = value.rpartition(":")
+        if not (colon and host and port.isdecimal() and int(port) <= 65_535) and not value.startswith("unix:"):
+            raise ValueError(f"expected host:port, got {value!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _check_tokens(self) -> Self:
+        if self.read_token.get_secret_value() and not self.token.get_secret_value():
+            raise ValueError("a read token needs a token beside it: without one everybody may write")
+        return self
+
+    @field_validator("queue", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    def worker_options(self) -> WorkerOptions:
+        """Build the worker's options, with a fresh name for this process."""
+        return WorkerOptions(
+            runtime_id=new_runtime_id(),
+            concurrency=self.concurrency,
+            lease_ms=duration_ms(self.lease, "lease"),
+            linger_ms=self.linger_ms,
+            drain_seconds=self.drain_seconds,
+            replay_always=self.replay_always,
+        )
+
+
+def new_runtime_id() -> str:
+    """Name this process: host and process for people, a random end for uniqueness."""
+    return f"{socket.gethostname()}:{os.getpid()}:{str(ULID())[-8:]}"
