@@ -1,0 +1,77 @@
+"""What a workflow body can reach: the ``WorkflowContext`` of the authoring package, answered from the log.
+
+Every answer is a function of the events delivered so far. Random numbers come from the id of the run's first event,
+so they differ between runs and are the same in every replay of one.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+
+from holdfast.context import HookCall, RunInfo, StepCall
+from holdfast.v1 import event_pb2
+from runtime_service.replay.attributes import Attributes
+from runtime_service.replay.clock import RunClock, as_datetime, event_time_ms
+from runtime_service.replay.hooks import Hooks, ReplayHook
+from runtime_service.replay.order import ReplayFuture
+from runtime_service.replay.steps import Steps
+
+
+class ReplayContext:
+    """The context of one run."""
+
+    def __init__(self, run_id: str, clock: RunClock, steps: Steps, hooks: Hooks, attributes: Attributes) -> None:
+        self._run_id = run_id
+        self._clock = clock
+        self._steps = steps
+        self._hooks = hooks
+        self._attributes = attributes
+        self._created = event_pb2.RunCreated()
+        self._started_ms = 0
+        self._random = random.Random(0)
+        self._uuids = random.Random(0)
+
+    # What the log says.
+
+    def run_created(self, event: event_pb2.Event) -> None:
+        self._created = event.run_created
+        # A str is hashed with SHA-512 by ``seed``, whatever PYTHONHASHSEED is. uuids have a stream of their own,
+        # so that one call more of either does not shift the other.
+        self._random = random.Random(f"random:{event.event_id}")
+        self._uuids = random.Random(f"uuid:{event.event_id}")
+
+    def run_started(self, event: event_pb2.Event) -> None:
+        self._started_ms = event_time_ms(event)
+
+    # What the workflow asks.
+
+    def call_step(self, call: StepCall) -> ReplayFuture:
+        return self._steps.call(call)
+
+    def open_hook(self, call: HookCall) -> ReplayHook:
+        return self._hooks.open(call)
+
+    def set_attributes(self, changes: Mapping[str, str | None]) -> None:
+        self._attributes.change(changes)
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def random(self) -> random.Random:
+        return self._random
+
+    def uuid4(self) -> uuid.UUID:
+        return uuid.UUID(int=self._uuids.getrandbits(128), version=4)
+
+    def run_info(self) -> RunInfo:
+        return RunInfo(
+            run_id=self._run_id,
+            workflow_name=self._created.workflow_name,
+            started_at=as_datetime(self._started_ms),
+            attributes=self._attributes.current,
+            parent_run_id=self._created.parent_run_id or None,
+            root_run_id=self._created.root_run_id or None,
+        )

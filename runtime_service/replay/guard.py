@@ -1,0 +1,170 @@
+"""The guard around workflow bodies: clocks, randomness, files, sockets, threads and subprocesses refuse.
+
+Active only on the thread that runs a turn of a replay and only while it does, so steps, the service and other threads
+never notice. It lets its own work through (hazard 35): imports, tracebacks and log lines open files and read
+clocks, and so does the runtime when it encodes values. The names are in ``guarded_names.py``.
+
+``from time import time`` binds the original before anybody can replace it; such names are exchanged in the module that
+defines the workflow (``adopt``), and only there. Proof: tests/replay/test_replay_guard.py.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import gc
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import get_ident
+from types import FrameType
+from typing import Any, Final, NoReturn
+
+from holdfast.errors import NotDeterministic
+from runtime_service.replay.guarded_names import (
+    AUDIT_EVENTS,
+    AUDIT_FAMILIES,
+    CLASS_METHODS,
+    FUNCTIONS,
+    LET_THROUGH,
+    STEP,
+    TRUSTED_CALLERS,
+)
+from runtime_service.replay.source import calling_line
+
+#: Thread → whether the event it delivers has been seen before, so that its log lines are repetitions.
+_turns: Final[dict[int, bool]] = {}
+
+#: id of an original function → its guarded one, for ``adopt``. The originals live as long as the process.
+_guarded: Final[dict[int, Callable[..., Any]]] = {}
+
+#: id of a namespace that was gone through → its size then. Modules imported after ``install`` bind guarded names.
+_adopted: Final[dict[int, int]] = {}
+
+#: Where the walk over frames ends: below it is the service.
+_LOOP_MODULE: Final = "runtime_service.replay.loop"
+
+
+@contextmanager
+def guarded_turn(*, is_replayed: bool) -> Iterator[None]:
+    """Guard this thread until the block ends; with ``is_replayed`` its log lines are dropped as well."""
+    thread = get_ident()
+    outer = _turns.get(thread)
+    _turns[thread] = is_replayed
+    try:
+        yield
+    finally:
+        if outer is None:
+            del _turns[thread]
+        else:
+            _turns[thread] = outer
+
+
+def refuse(what: str, advice: str = STEP) -> NoReturn:
+    """Raise NotDeterministic that names the user's line and says what to do instead."""
+    raise NotDeterministic(f"{calling_line()}: {what} in a workflow body would not be the same in a replay: {advice}")
+
+
+def adopt(names: dict[str, Any]) -> None:
+    """Exchange guarded originals in the namespace of a module that defines a workflow. Idempotent."""
+    if _adopted.get(id(names)) == len(names):
+        return
+    _adopted[id(names)] = len(names)
+    for name, value in list(names.items()):
+        replacement = _guarded.get(id(value))
+        if replacement is not None:
+            names[name] = replacement
+
+
+@functools.cache
+def install() -> None:
+    """Put the guard in place, once per process."""
+    for module_name, attributes in FUNCTIONS.items():
+        module = importlib.import_module(module_name)
+        for path, advice in attributes.items():
+            _replace(module, path, f"{module_name}.{path}", advice)
+    for module_name, methods in CLASS_METHODS.items():
+        for path, advice in methods.items():
+            class_name, method = path.split(".")
+            _replace_class_method(getattr(importlib.import_module(module_name), class_name), method, advice)
+    _silence_replays()
+    sys.addaudithook(_audit)
+
+
+def _replace(owner: Any, path: str, name: str, advice: str) -> None:
+    *outer, last = path.split(".")
+    for part in outer:
+        owner = getattr(owner, part)
+    original = getattr(owner, last, None)
+    if original is None:
+        return
+
+    @functools.wraps(original)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if get_ident() in _turns and _is_users_work(sys._getframe(1)):
+            refuse(f"{name}()", advice)
+        return original(*args, **kwargs)
+
+    setattr(owner, last, guarded)
+    _guarded[id(original)] = guarded
+
+
+def _replace_class_method(owner: type, method: str, advice: str) -> None:
+    """Replace a class method of a C type in the type's own table: its attributes cannot be set from Python.
+
+    A subclass in its place would not do: modules that have imported the type already keep the original, and
+    ``type(value) is datetime`` would stop to hold.
+    """
+    original: Any = owner.__dict__[method]
+
+    def guarded(cls: type, *args: Any, **kwargs: Any) -> Any:
+        if get_ident() in _turns and _is_users_work(sys._getframe(1)):
+            refuse(f"{owner.__name__}.{method}()", advice)
+        return original.__get__(None, cls)(*args, **kwargs)
+
+    table = gc.get_referents(owner.__dict__)[0]
+    table[method] = classmethod(functools.wraps(original)(guarded))
+    ctypes.pythonapi.PyType_Modified(ctypes.py_object(owner))
+
+
+def _audit(event: str, _: tuple[Any, ...]) -> None:
+    if get_ident() in _turns:
+        what = AUDIT_EVENTS.get(event) or AUDIT_FAMILIES.get(event.partition(".")[0])
+        if what is not None and _is_users_work(sys._getframe(1)):
+            refuse(what)
+
+
+def _is_users_work(caller: FrameType | None) -> bool:
+    """Whether what is being done is done by the workflow and not by the runtime, an import or a log line."""
+    if caller is None or _top(_module(caller)) in TRUSTED_CALLERS:
+        return False
+    while caller is not None and _module(caller) != _LOOP_MODULE:
+        module = _module(caller)
+        if module in LET_THROUGH or _top(module) in LET_THROUGH:
+            return False
+        caller = caller.f_back
+    return True
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", ""))
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _silence_replays() -> None:
+    """Drop log records that a workflow body makes again in a replay (hazard 33)."""
+    original = logging.Logger.handle
+
+    @functools.wraps(original)
+    def handle(self: logging.Logger, record: logging.LogRecord) -> None:
+        if not _turns.get(get_ident(), False):
+            original(self, record)
+
+    vars_of_logger: Mapping[str, Any] = vars(logging.Logger)
+    assert "handle" in vars_of_logger
+    logging.Logger.handle = handle  # type: ignore[method-assign]

@@ -1,0 +1,38 @@
+"""What the runtime may look at between two turns: the open steps of a run, as values.
+
+Everything here is derived from the log by ``steps.py``; nothing is written back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from holdfast.definitions import StepDefinition
+from holdfast.v1 import entity_pb2, payload_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStep:
+    """A step that was called and has no result yet. Times are epoch milliseconds, None when not so.
+
+    ``attempt`` is the last one started, 0 before the first. ``is_recorded``: its creation is in the log.
+    ``is_wanted`` is False once the workflow cancelled the await: a running attempt should be cancelled and no
+    other one started.
+    """
+
+    step_id: str
+    definition: StepDefinition
+    input: payload_pb2.Payload
+    attempt: int = 0
+    status: entity_pb2.StepStatus.ValueType = entity_pb2.STEP_STATUS_PENDING
+    retry_time_ms: int | None = None
+    first_started_ms: int | None = None
+    last_failure: payload_pb2.Failure | None = None
+    heartbeat_details: payload_pb2.Payload | None = None
+    is_recorded: bool = False
+    is_wanted: bool = True
+
+    @property
+    def is_running(self) -> bool:
+        """Whether an attempt is under way by the log (its process may be gone)."""
+        return self.status == entity_pb2.STEP_STATUS_RUNNING
