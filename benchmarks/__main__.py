@@ -24,7 +24,7 @@ from rich.table import Table
 
 from benchmarks.floors import commit_ms, echo_ms
 from benchmarks.processes import Services, running_services
-from holdfast import Client
+from holdfast import Client, HookNotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,11 @@ async def hook_resume(client: Client, floors: Floors) -> list[Figure]:
 async def idle(client: Client, services: Services) -> list[Figure]:
     """Memory and SQL statements of both processes with nothing to do."""
     await asyncio.sleep(3)
-    before = services.statements()
+    before = await services.statements()
     await asyncio.sleep(5)
-    per_second = (services.statements() - before) / 5
+    per_second = (await services.statements() - before) / 5
     figures = [Figure("SQL statements a second, idle", per_second, "/s", per_second, 1.0, "1 a second")]
-    for name, pid in (("store", services.store_pid), ("runtime", services.runtime_pid)):
+    for name, pid in (("store", services.store.pid), ("runtime", services.runtime.pid)):
         megabytes = psutil.Process(pid).memory_info().rss / 1e6
         figures.append(Figure(f"memory of the {name}, idle", megabytes, "MB", megabytes / 80, 1.0, "80 MB"))
     return figures
@@ -114,8 +114,6 @@ async def _gaps(client: Client, steps: int) -> list[float]:
 
 
 async def _until_open(client: Client, token: str) -> None:
-    from holdfast import HookNotFound
-
     for _ in range(200):
         try:
             await client.hook(token)

@@ -36,12 +36,14 @@ class History:
         self.events: list[event_pb2.Event] = []
         self.snapshot = 0
         self.attributes: dict[str, str] = {}
+        self._started: event_pb2.Event | None = None
         self.extend(events)
 
     def clear(self) -> None:
         """Forget everything: the log it was loaded from no longer exists."""
         self.events.clear()
         self.attributes.clear()
+        self._started = None
         self.snapshot = 0
 
     @property
@@ -58,7 +60,7 @@ class History:
 
     @property
     def is_started(self) -> bool:
-        return any(event.type == event_pb2.EVENT_TYPE_RUN_STARTED for event in self.events[1:])
+        return self._started is not None
 
     @property
     def is_ended(self) -> bool:
@@ -87,7 +89,7 @@ class History:
     def run_info(self) -> RunInfo:
         """Describe the run for a step, as of the newest event loaded."""
         created = self.events[0].run_created
-        started = next((event for event in self.events if event.HasField("run_started")), self.events[0])
+        started = self._started or self.events[0]
         stamp = started.occur_time if started.HasField("occur_time") else started.create_time
         return RunInfo(
             run_id=self.run_id,
@@ -101,6 +103,8 @@ class History:
     def _follow(self, event: event_pb2.Event) -> None:
         if event.HasField("run_created"):
             self.attributes.update(event.run_created.attributes)
+        elif event.HasField("run_started"):
+            self._started = event
         elif event.HasField("attributes_set"):
             self.attributes.update(event.attributes_set.set)
             for key in event.attributes_set.removed:

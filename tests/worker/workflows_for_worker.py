@@ -1,0 +1,134 @@
+"""The workflows that the worker's tests run."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from holdfast import RetryPolicy, hook, set_attributes, sleep, step, workflow
+
+#: How often each step body ran, by its argument; the tests clear it.
+RUNS: dict[str, int] = {}
+
+
+@step(name="count")
+async def count(name: str) -> str:
+    RUNS[name] = RUNS.get(name, 0) + 1
+    return name
+
+
+@step(name="flaky", retry=RetryPolicy(max_attempts=3, initial_interval=0.01, jitter=0))
+def flaky(name: str) -> str:
+    RUNS[name] = RUNS.get(name, 0) + 1
+    if RUNS[name] < 3:
+        raise ValueError(f"attempt {RUNS[name]}")
+    return name
+
+
+@step(name="stubborn", retry=RetryPolicy(max_attempts=2, initial_interval=0.01, jitter=0))
+async def stubborn() -> None:
+    raise KeyError("never")
+
+
+@step(name="slow")
+async def slow(seconds: float) -> str:
+    try:
+        await asyncio.sleep(seconds)
+        return "slept"
+    except asyncio.CancelledError:
+        RUNS["slow was cancelled"] = 1
+        raise
+
+
+@workflow(name="approval")
+async def approval(token: str, seconds: float) -> str:
+    """Wait for a value, but not for ever."""
+    async with hook(str, token=token) as answers:
+        try:
+            async with asyncio.timeout(seconds):
+                return "got " + await answers
+        except TimeoutError:
+            return "nothing came"
+
+
+@workflow(name="step_then_value")
+async def step_then_value(token: str) -> list[str]:
+    """A step's result and a hook's value race."""
+    seen: list[str] = []
+
+    async def work() -> None:
+        seen.append(await count("work"))
+        seen.append(await count("after work"))
+
+    async with hook(str, token=token) as answers, asyncio.TaskGroup() as group:
+        group.create_task(work())
+        seen.append(await answers)
+    return seen
+
+
+@workflow(name="everything")
+async def everything(token: str) -> list[Any]:
+    """Every primitive once."""
+    results: list[Any] = [await flaky("f"), *await asyncio.gather(count("a"), count("b"))]
+    await sleep("50ms")
+    await set_attributes(stage="waiting")
+    async with hook(int, token=token) as numbers:
+        async for number in numbers:
+            results.append(number)
+            if number == 0:
+                break
+    try:
+        async with asyncio.timeout(0.05):
+            await slow(30)
+    except TimeoutError:
+        results.append("timed out")
+    return results
+
+
+@workflow(name="wide")
+async def wide(width: int) -> int:
+    return len(await asyncio.gather(*(count(f"w{number}") for number in range(width))))
+
+
+@workflow(name="three_steps")
+async def three_steps() -> list[str]:
+    return [await count("one"), await count("two"), await count("three")]
+
+
+@workflow(name="fails")
+async def fails() -> None:
+    await stubborn()
+
+
+@workflow(name="cleans_up")
+async def cleans_up() -> None:
+    try:
+        await slow(30)
+    finally:
+        await count("cleaned up")
+
+
+@workflow(name="collect")
+async def collect(token: str) -> list[int]:
+    """Take numbers until 0, under a deadline that is always about to pass."""
+    taken: list[int] = []
+    async with hook(int, token=token) as numbers:
+        while not taken or taken[-1]:
+            try:
+                async with asyncio.timeout(0.1):
+                    taken.append(await numbers)
+            except TimeoutError:
+                continue
+    return taken
+
+
+@workflow(name="listens")
+async def listens(token: str) -> str:
+    async with hook(str, token=token) as answers:
+        return "got " + await answers
+
+
+ALL = (
+    *(count, flaky, stubborn, slow),
+    *(approval, listens, collect, three_steps, step_then_value, everything, wide, fails, cleans_up),
+)
