@@ -119,24 +119,29 @@ class Server:
             )
 
 
-async def wait_for_signal() -> None:
-    """Return at the first SIGTERM or SIGINT. A second one kills the process, as without us."""
-    received = asyncio.Event()
-    with _handled(received.set):
-        await received.wait()
-
-
 @contextlib.contextmanager
-def _handled(on_signal: Callable[[], None]) -> Iterator[None]:
+def stop_signals() -> Iterator[asyncio.Event]:
+    """Catch SIGTERM and SIGINT while the block lasts; the event is set at the first.
+
+    Enter it before saying that the server serves: whoever read that line may send one at once. After the block a signal
+    kills again, so that a drain can be cut short.
+    """
+    received = asyncio.Event()
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGTERM, signal.SIGINT)
     for number in numbers:
-        loop.add_signal_handler(number, on_signal)
+        loop.add_signal_handler(number, received.set)
     try:
-        yield
+        yield received
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
+
+
+async def wait_for_signal() -> None:
+    """Return at the first SIGTERM or SIGINT that comes after the call."""
+    with stop_signals() as received:
+        await received.wait()
 
 
 def log_to_stderr() -> None:

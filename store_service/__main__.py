@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import pydantic
 import typer
 
-from holdfast.serving import CannotListen, log_to_stderr, wait_for_signal
+from holdfast.serving import CannotListen, log_to_stderr, stop_signals
 from store_service.engines.sqlite.errors import DatabaseUnusable
-from store_service.server import serve
+from store_service.server import RunningStore, serve
 from store_service.settings import StoreSettings
 
 _WRONG_USE = 2
@@ -43,13 +43,18 @@ def main(
 
 
 async def _run(settings: StoreSettings) -> None:
+    with stop_signals() as stopped:
+        store = await _start(settings)
+        print(f"holdfast store listening on {store.address} ({settings.database})", flush=True)
+        await stopped.wait()
+    await store.drain()
+
+
+async def _start(settings: StoreSettings) -> RunningStore:
     try:
-        store = await serve(settings)
+        return await serve(settings)
     except (ValueError, DatabaseUnusable, CannotListen) as error:
         raise _wrong_use(str(error)) from error
-    async with store:
-        print(f"holdfast store listening on {store.address} ({settings.database})", flush=True)
-        await wait_for_signal()
 
 
 def _wrong_use(message: str) -> typer.Exit:

@@ -74,6 +74,11 @@ class Delivery:
     def start(self) -> None:
         self._task = asyncio.create_task(self._serve_for_ever(), name="store-delivery")
 
+    @property
+    def waiting(self) -> int:
+        """How many callers stand in line."""
+        return len(self._line)
+
     def drain(self) -> None:
         """Answer everyone in line with nothing, now and from now on."""
         self._is_draining = True

@@ -54,6 +54,10 @@ class QueueApi:
         messages = await self._parts.delivery.take(
             wish.queues, limit=limit, lease_ms=wish.lease_ms, wait_seconds=wait_ms / 1000
         )
+        left_seconds = context.time_remaining()
+        if messages and left_seconds is not None and left_seconds <= 0:
+            # The caller's deadline passed while the claim committed; grpc would send to nobody and tell nobody.
+            await self._parts.delivery.release([message.receipt for message in messages])
         return api.ReceiveMessagesResponse(messages=messages)
 
     async def AckMessages(self, request: api.AckMessagesRequest, context: Context) -> api.AckMessagesResponse:

@@ -58,7 +58,10 @@ class StoreClient:
     def __init__(self, address: str, *, token: str = "") -> None:
         self.address = address
         interceptors = [_Bearer(token), _BearerStream(token)] if token else []
-        self.channel = grpc.aio.insecure_channel(address, interceptors=interceptors)
+        # A pool of its own: channels to one address share their backoff, so that a fresh client would wait for the
+        # patience of an older one that met the store while it was down.
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        self.channel = grpc.aio.insecure_channel(address, options=options, interceptors=interceptors)
         self.events: Any = store_service_pb2_grpc.StoreServiceStub(self.channel)
         self.queue: Any = queue_service_pb2_grpc.QueueServiceStub(self.channel)
 
@@ -301,10 +304,15 @@ async def fingerprint(engine: Engine) -> tuple[int, tuple[Any, ...]]:
 
 
 async def eventually(condition: Any, *, seconds: float = DEADLINE_SECONDS) -> Any:
-    """Await ``condition()`` until it is true and return it. For other processes only: in this one, wait on events."""
+    """Call ``condition()`` until it is true and return it; for what tells nobody when it happens.
+
+    The condition may be a plain function or a coroutine function.
+    """
     deadline = time.monotonic() + seconds
     while True:
-        found = await condition()
+        found = condition()
+        if asyncio.iscoroutine(found):
+            found = await found
         if found:
             return found
         assert time.monotonic() < deadline, "it did not happen in time"

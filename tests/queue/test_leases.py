@@ -1,0 +1,191 @@
+"""Leases: who holds a message, until when, and what a lost one is told. Hazards 3, 12, 13, 15."""
+
+from __future__ import annotations
+
+import pytest
+
+from holdfast.refusal import Refusal
+from holdfast.v1 import error_pb2
+from holdfast.v1 import queue_service_pb2 as api
+from store_service.rules import leases
+from tests.support.clocks import EPOCH_MS
+from tests.support.queue_bench import LEASE_MS, Bench
+
+LOST = "LEASE_LOST"
+
+
+async def test_an_acknowledged_message_is_gone_and_a_second_acknowledgement_is_told_done(bench: Bench) -> None:
+    await bench.send()
+    receipt = (await bench.claim_one()).receipt
+    for _ in range(2):
+        (result,) = await bench.ack(receipt)
+        assert result.ok and not result.reason
+    bench.now_ms += LEASE_MS
+    assert await bench.texts() == []
+
+
+async def test_an_acknowledgement_is_remembered_for_a_day_also_among_many_others(bench: Bench) -> None:
+    await bench.send()
+    receipt = (await bench.claim_one()).receipt
+    await bench.ack(receipt)
+    bench.now_ms += 23 * 3_600_000
+    await bench.ack(*["msg_x.unknown"] * 50)
+    (result,) = await bench.ack(receipt)
+    assert result.ok
+
+
+async def test_a_dead_holders_message_comes_back_when_its_lease_ends_and_not_before(bench: Bench) -> None:
+    await bench.send()
+    await bench.claim_one()
+    bench.now_ms += LEASE_MS - 1
+    assert await bench.claim() == []
+    bench.now_ms += 1
+    again = await bench.claim_one()
+    assert again.message.delivery_count == 2
+    assert again.message.last_reason == "lease expired"
+
+
+async def test_a_holder_whose_lease_moved_on_is_fenced_off(bench: Bench) -> None:
+    await bench.send()
+    paused = await bench.claim_one()
+    bench.now_ms += LEASE_MS
+    other = await bench.claim_one()
+    assert paused.receipt != other.receipt
+    (result,) = await bench.ack(paused.receipt)
+    assert (result.ok, result.reason) == (False, LOST)
+    assert not (await bench.nack(paused.receipt)).ok
+    assert not (await bench.extend(paused.receipt)).ok
+    (held,) = await bench.ack(other.receipt)
+    assert held.ok
+
+
+@pytest.mark.parametrize("rule", [leases.require_held, leases.acknowledge])
+async def test_a_create_under_a_lost_lease_is_told_who_has_the_message_now(bench: Bench, rule: object) -> None:
+    await bench.send()
+    paused = await bench.claim_one()
+    bench.now_ms += LEASE_MS
+    await bench.claim_one()
+    with pytest.raises(Refusal) as caught:
+        await bench.engine.write(lambda tx: rule(tx, paused.receipt, bench.now_ms))  # type: ignore[operator]
+    detail = caught.value.detail
+    assert isinstance(detail, error_pb2.LeaseLost)
+    assert (caught.value.reason, detail.message_id, detail.taken_over) == (LOST, paused.message.message_id, True)
+
+
+@pytest.mark.parametrize("rule", [leases.require_held, leases.acknowledge])
+async def test_a_create_under_a_settled_receipt_is_refused(bench: Bench, rule: object) -> None:
+    await bench.send()
+    receipt = (await bench.claim_one()).receipt
+    await bench.ack(receipt)
+    with pytest.raises(Refusal, match="acknowledged before") as caught:
+        await bench.engine.write(lambda tx: rule(tx, receipt, bench.now_ms))  # type: ignore[operator]
+    assert caught.value.reason == LOST
+
+
+async def test_a_lease_that_ended_but_was_not_taken_over_still_counts(bench: Bench) -> None:
+    await bench.send()
+    receipt = (await bench.claim_one()).receipt
+    bench.now_ms += 10 * LEASE_MS
+    await bench.engine.write(lambda tx: leases.require_held(tx, receipt, bench.now_ms))
+    assert (await bench.extend(receipt)).ok
+    assert await bench.claim() == []
+    await bench.engine.write(lambda tx: leases.acknowledge(tx, receipt, bench.now_ms))
+
+
+async def test_a_holder_keeps_its_lease_as_long_as_it_extends_it(bench: Bench) -> None:
+    await bench.send()
+    receipt = (await bench.claim_one()).receipt
+    for _ in range(10):
+        bench.now_ms += LEASE_MS // 3
+        result = await bench.extend(receipt)
+        assert result.ok and result.expire_time.ToMilliseconds() == bench.now_ms + LEASE_MS
+        assert await bench.claim() == []
+
+
+async def test_an_extension_may_name_another_length(bench: Bench) -> None:
+    await bench.send()
+    receipt = (await bench.claim_one()).receipt
+    await bench.extend(receipt, 1_000)
+    bench.now_ms += 1_000
+    assert len(await bench.claim()) == 1
+
+
+async def test_a_message_given_back_is_delivered_again_at_once_or_after_a_delay(bench: Bench) -> None:
+    await bench.send()
+    first = await bench.claim_one()
+    assert (await bench.nack(first.receipt, reason="not now")).ok
+    second = await bench.claim_one()
+    assert (second.message.delivery_count, second.message.last_reason) == (2, "not now")
+    await bench.nack(second.receipt, delay_ms=5_000)
+    bench.now_ms += 4_999
+    assert await bench.claim() == []
+    bench.now_ms += 1
+    assert len(await bench.claim()) == 1
+
+
+async def test_a_released_delivery_does_not_count(bench: Bench) -> None:
+    await bench.send(max_deliveries=1)
+    for _ in range(5):
+        leased = await bench.claim_one()
+        assert leased.message.delivery_count == 1
+        await bench.nack(leased.receipt, action=api.NACK_ACTION_RELEASE)
+
+
+async def test_a_message_is_dead_after_its_deliveries_whether_given_back_or_left(bench: Bench) -> None:
+    given_back, _ = await bench.send("a", max_deliveries=2)
+    left, _ = await bench.send("b", max_deliveries=2)
+    for _ in range(2):
+        leased = {one.message.message_id: one.receipt for one in await bench.claim()}
+        await bench.nack(leased[given_back], reason="broken")
+        bench.now_ms += LEASE_MS
+    assert await bench.claim() == []
+    rows = [await bench.row(message_id) for message_id in (given_back, left)]
+    assert [row.state for row in rows] == [api.QUEUE_MESSAGE_STATE_DEAD] * 2
+    assert [row.last_reason for row in rows] == ["broken", "lease expired"]
+
+
+async def test_a_message_can_be_made_a_dead_letter_on_request(bench: Bench) -> None:
+    message_id, _ = await bench.send(group="a")
+    await bench.send("next", group="a")
+    await bench.nack((await bench.claim_one()).receipt, action=api.NACK_ACTION_DEAD_LETTER)
+    assert (await bench.row(message_id)).state == api.QUEUE_MESSAGE_STATE_DEAD
+    assert await bench.texts() == ["next"]
+
+
+async def test_giving_back_twice_is_told_done_and_acknowledging_after_it_is_not(bench: Bench) -> None:
+    await bench.send()
+    receipt = (await bench.claim_one()).receipt
+    assert (await bench.nack(receipt)).ok
+    assert (await bench.nack(receipt)).ok
+    (result,) = await bench.ack(receipt)
+    assert not result.ok
+    assert len(await bench.claim()) == 1
+
+
+async def test_an_unknown_receipt_is_lost(bench: Bench) -> None:
+    (result,) = await bench.ack("msg_nobody.sent")
+    assert (result.ok, result.reason) == (False, LOST)
+
+
+async def test_results_come_in_the_order_of_the_receipts(bench: Bench) -> None:
+    await bench.send("a")
+    await bench.send("b")
+    one, two = await bench.claim()
+    results = await bench.ack(two.receipt, "msg_x.y", one.receipt)
+    assert [result.receipt for result in results] == [two.receipt, "msg_x.y", one.receipt]
+    assert [result.ok for result in results] == [True, False, True]
+
+
+def test_every_nack_action_is_served() -> None:
+    assert set(leases._ACTIONS) == set(api.NackAction.values())
+
+
+def test_every_state_of_a_lost_message_has_words() -> None:
+    assert set(leases._FATES) == set(api.QueueMessageState.values()) - {0}
+
+
+async def test_a_clock_that_was_set_back_never_gives_a_lease_away_early(bench: Bench) -> None:
+    await bench.send()
+    await bench.claim_one()
+    bench.now_ms = EPOCH_MS - 3_600_000
+    assert await bench.claim() == []
