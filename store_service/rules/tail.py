@@ -23,8 +23,8 @@ EARLIEST: Final = store_service_pb2.WATCH_START_EARLIEST
 NOW: Final = store_service_pb2.WATCH_START_NOW
 
 
-#: Rows read at once: so few that the largest events are not all in memory before the page is full.
-_SLICE: Final = 32
+#: Rows read before the size of this log's events is known: so few that the largest do not fill the memory.
+_FIRST_ROWS: Final = 16
 
 #: Events in one message of a watch.
 _EVENTS_MAX: Final = 512
@@ -91,7 +91,7 @@ class RunTail:
         row = reader.run(self.run_id)
         if row is None:
             return Chunk([], place, is_at_end=True, is_deleted=True)
-        rows, end = _fill(place.position, lambda after: self._slice(reader, after))
+        rows, end = _fill(place.position, lambda after, limit: self._slice(reader, after, limit))
         self._require_dense(place, rows, row, end)
         return Chunk(
             events=_events(rows, self.types),
@@ -104,8 +104,8 @@ class RunTail:
     def cursor(self, place: Place) -> str:
         return cursors.run_cursor(self.run_id, place.position)
 
-    def _slice(self, reader: Reader, after: int) -> list[tuple[int, EventRow]]:
-        return [(row.seq, row) for row in reader.events(self.run_id, after_seq=after, limit=_SLICE)]
+    def _slice(self, reader: Reader, after: int, limit: int) -> list[tuple[int, EventRow]]:
+        return [(row.seq, row) for row in reader.events(self.run_id, after_seq=after, limit=limit)]
 
     def _require_dense(self, place: Place, rows: list[EventRow], run: RunRow, end: int) -> None:
         for expected, row in enumerate(rows, start=place.position + 1):
@@ -136,7 +136,9 @@ class StoreTail:
         deleted = _deleted_position(reader)
         if deleted > max(place.position, place.holes_until):
             raise self._expired(reader, place, deleted)
-        rows, end = _fill(place.position, lambda after: reader.all_events(after_position=after, limit=_SLICE))
+        rows, end = _fill(
+            place.position, lambda after, limit: reader.all_events(after_position=after, limit=limit)
+        )
         wanted = rows if not self.workflow_name else list(self._of_workflow(reader, rows))
         is_at_end = end >= reader.last_position()
         return Chunk(_events(wanted, self.types), replace(place, position=end), is_at_end=is_at_end)
@@ -170,21 +172,32 @@ def _deleted_position(reader: Reader) -> int:
     return int(reader.meta(DELETED_POSITION) or 0)
 
 
-def _fill(position: int, next_slice: Callable[[int], list[tuple[int, EventRow]]]) -> tuple[list[EventRow], int]:
-    """Read slices from ``position`` on until a page is full or there is no more; returns rows and the new position."""
+def _fill(
+    position: int, next_rows: Callable[[int, int], list[tuple[int, EventRow]]]
+) -> tuple[list[EventRow], int]:
+    """Read from ``position`` on until a page is full or there is no more; returns rows and the new position."""
     rows: list[EventRow] = []
     size = 0
     while size < limits.PAGE_BYTES_MAX and len(rows) < _EVENTS_MAX:
-        found = next_slice(position)
+        limit = _rows_that_fit(len(rows), size)
+        found = next_rows(position, limit)
         for place, row in found:
             if rows and size + len(row.body) > limits.PAGE_BYTES_MAX:
                 return rows, position
             rows.append(row)
             size += len(row.body)
             position = place
-        if len(found) < _SLICE:
+        if len(found) < limit:
             break
     return rows, position
+
+
+def _rows_that_fit(count: int, size: int) -> int:
+    """Return how many more rows to read, by the size of those before."""
+    if not count:
+        return _FIRST_ROWS
+    room = (limits.PAGE_BYTES_MAX - size) * count // size
+    return max(1, min(room, _EVENTS_MAX - count))
 
 
 def _events(rows: list[EventRow], types: Collection[int]) -> list[event_pb2.Event]:

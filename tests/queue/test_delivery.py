@@ -51,6 +51,11 @@ async def test_without_a_wait_the_answer_comes_at_once(store: Store) -> None:
     assert len((await receive(store, wait_seconds=0)).messages) == 1
 
 
+async def test_more_messages_than_a_hundred_are_taken_as_a_hundred(store: Store) -> None:
+    await store.client.queue.EnqueueBatch(api.EnqueueBatchRequest(messages=[new_message()] * 120))
+    assert len((await receive(store, wait_seconds=0, messages_max=1000)).messages) == 100
+
+
 async def test_a_wait_that_is_over_returns_nothing(store: Store) -> None:
     assert not (await receive(store, wait_seconds=0.05)).messages
     await in_line(store, 0)
