@@ -9,7 +9,7 @@ the engine. Read ``watch.py`` next.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -20,10 +20,16 @@ ALL_RUNS: Final = ""
 
 
 class Bell:
-    """One watch's bell."""
+    """One watch's bell. It rings for events of ``kinds`` (empty: of any), and for the end of its run."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Collection[int] = ()) -> None:
+        self._kinds = frozenset(kinds)
         self._rung = asyncio.Event()
+
+    def tell(self, note: EventNote | DeletedNote) -> None:
+        """Ring when the note is about something that the watch shows."""
+        if isinstance(note, DeletedNote) or note.terminal or not self._kinds or not self._kinds.isdisjoint(note.kinds):
+            self.ring()
 
     def ring(self) -> None:
         self._rung.set()
@@ -47,9 +53,9 @@ class Bells:
         self._stop_listening = engine.listen(self._take_notes)
 
     @contextmanager
-    def hang(self, run_id: str) -> Iterator[Bell]:
-        """Hang up a bell for a run, or for ``ALL_RUNS``, while the block lasts."""
-        bell = Bell()
+    def hang(self, run_id: str, kinds: Collection[int] = ()) -> Iterator[Bell]:
+        """Hang up a bell for a run, or for ``ALL_RUNS``, while the block lasts; for events of ``kinds`` only."""
+        bell = Bell(kinds)
         self._hung.setdefault(run_id, set()).add(bell)
         try:
             yield bell
@@ -64,9 +70,8 @@ class Bells:
         self._stop_listening()
 
     def _take_notes(self, notes: Sequence[Note]) -> None:
-        runs = {note.run_id for note in notes if isinstance(note, EventNote | DeletedNote)}
-        if not runs:
-            return
-        for name in (ALL_RUNS, *(runs & self._hung.keys())):
-            for bell in self._hung.get(name, ()):
-                bell.ring()
+        for note in notes:
+            if isinstance(note, EventNote | DeletedNote):
+                for name in (ALL_RUNS, note.run_id):
+                    for bell in self._hung.get(name, ()):
+                        bell.tell(note)

@@ -37,7 +37,7 @@ class WatchApi:
     async def WatchEvents(self, request: api.WatchEventsRequest, context: Context) -> AsyncIterator[Message]:
         tail, interval_ms = _check(request)
         run_id = request.run_id or ALL_RUNS
-        with self._parts.bells.hang(run_id) as bell, self._parts.streams.open(bell.ring):
+        with self._parts.bells.hang(run_id, request.types) as bell, self._parts.streams.open(bell.ring):
             place = await self._parts.engine.read(lambda reader: tail.begin(reader, request.cursor, request.start))
             watch = _Watch(self._parts, tail, bell, place, interval_ms / 1000, request.view)
             async for message in watch.messages(stops_at_terminal=request.stop_at_terminal):
@@ -78,10 +78,11 @@ class _Watch:
             if chunk.is_at_end and not is_caught_up:
                 is_caught_up = True
                 yield self._caught_up()
+            if not self._silence_left():
+                # After the read, so that the cursor has moved over what the filter skips and no bell rang for.
+                yield self._progress()
             if chunk.is_at_end:
                 await self._bell.wait(self._silence_left())
-            if not self._silence_left():
-                yield self._progress()
         yield self._closing(DRAINING)
 
     async def _read(self) -> Chunk:

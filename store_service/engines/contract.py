@@ -29,7 +29,7 @@ class EntityKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One run: its guard in columns, the rest in ``body`` (holdfast.v1.Run without input, output and guard).
+    """One run: its guard in columns, the rest in ``body`` (holdfast.v1.Run; payload bodies and guard left out).
 
     ``update_ms`` is the create_time of the newest event, and what the wall clock is clamped to.
     ``expire_ms`` is when the run fails by timeout, None for never or once ended.
@@ -192,12 +192,16 @@ class MessageQuery:
 
 @dataclass(frozen=True, slots=True)
 class EventNote:
-    """Told after a commit: the log of a run grew to ``head_seq``; ``position`` is store-wide and rising."""
+    """Told after a commit: the log of a run grew to ``head_seq``; ``position`` is store-wide and rising.
+
+    ``kinds`` are the EventTypes that were added, so that who waits for others is not woken.
+    """
 
     run_id: str
     head_seq: int
     position: int
     terminal: bool
+    kinds: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +318,10 @@ class Transaction(Reader, Protocol):
         """Replace the searchable attributes of a run."""
 
     def put_entity(self, row: EntityRow, *, created_at: int) -> None:
-        """Insert or replace an entity; ``created_at`` is the ``at`` of its first event, for ordering."""
+        """Insert or replace an entity; ``created_at`` is the ``at`` of its first event, for ordering.
+
+        ``created_seq`` and ``created_at`` are kept from the first put: later ones may pass 0.
+        """
 
     def put_token(self, row: TokenRow) -> None: ...
 

@@ -51,7 +51,8 @@ def commit(tx: Transaction, run: Draft, events: Sequence[Event]) -> RunRow:
     for event in events:
         position = tx.insert_event(stored.row_of(event))
     row = draft.save(tx, run)
-    tx.note(EventNote(run.run_id, run.head_seq, position, bool(run.terminal_seq)))
+    kinds = frozenset(event.type for event in events)
+    tx.note(EventNote(run.run_id, run.head_seq, position, bool(run.terminal_seq), kinds))
     _note_expiries(tx, run, events)
     return row
 

@@ -138,7 +138,7 @@ async def test_an_idle_store_with_a_sleeping_run_executes_no_statement(
     await client.start("approval", "idle", 3600)
     await until_open(client, "idle")
     await until_let_go(runtime)
-    await asyncio.sleep(0.5)  # the claim that found nothing more settles
+    await asyncio.sleep(2.5)  # one look at the queue is due when the lease of 2 s would have ended
     before = store.engine.statements
     await asyncio.sleep(2)
     assert store.engine.statements == before
