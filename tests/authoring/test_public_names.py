@@ -108,8 +108,8 @@ async def checkout(order: int) -> float: ...
 @workflow(name="typed.checkout")
 async def named(order: int) -> float:
     assert_type(await charge(1, currency="USD"), str)
-    call = charge_sync(1)
-    assert_type(call, Coroutine[Any, Any, str])
+    call: Coroutine[Any, Any, str] = charge_sync(1)
+    assert_type(await call, str)
     assert_type(await other(1), bytes)
     assert_type(await another(1), bytes)
     assert_type(await checkout(1), float)
