@@ -150,7 +150,8 @@ async def test_a_unit_sees_the_units_before_it_in_its_batch(engine: Engine) -> N
 async def test_notes_of_every_kind_come_in_commit_order_and_only_of_committed_units(engine: Engine) -> None:
     told: list[Note] = []
     engine.listen(told.extend)
-    notes = [EventNote("run_a", 1, 1, False, frozenset((1,))), QueueNote("runs", 0), ExpiryNote(9), DeletedNote("run_a")]
+    event = EventNote("run_a", 1, 1, False, frozenset((1,)))
+    notes = [event, QueueNote("runs", 0), ExpiryNote(9), DeletedNote("run_a")]
 
     def noting(note: Note, error: Exception | None = None) -> Callable[[Transaction], None]:
         def unit(tx: Transaction) -> None:
