@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from holdfast.v1 import queue_service_pb2 as api
+from store_service.api.queue import QueueApi
 from tests.support.clocks import ManualClock
 from tests.support.queue_bench import LEASE_MS, QUEUE, new_message, text_of
 from tests.support.store import DEADLINE_SECONDS, Store, StoreClient, eventually
@@ -192,6 +193,8 @@ async def test_a_caller_that_left_between_claim_and_answer_keeps_nothing(
         # The answer is there, the caller has not run yet or only just: either way it must not keep the message.
         caller.cancel()
     await asyncio.gather(caller, blocker, return_exceptions=True)
+    # Units commit in order: after this one, the claim has.
+    await store.engine.write(lambda tx: None)
     if not caller.cancelled():
         await delivery.release([one.receipt for one in caller.result()])
     row = await eventually(lambda: _ready(store, message_id))
@@ -219,11 +222,28 @@ async def test_a_caller_whose_deadline_passed_during_the_claim_keeps_nothing(sto
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED  # type: ignore[attr-defined]
     go_on.set()
     await blocker
+    await store.engine.write(lambda tx: None)
     row = await eventually(lambda: _ready(store, message_id))
     assert row.delivery_count == 0
 
 
-async def test_two_stores_worth_of_consumers_never_share_a_group(store: Store) -> None:
+class _TooLate:
+    """The context of a call whose deadline passed in the very moment of its answer, before grpc noticed."""
+
+    def time_remaining(self) -> float:
+        return -0.001
+
+
+async def test_an_answer_that_comes_after_the_deadline_keeps_nothing_though_grpc_does_not_say(store: Store) -> None:
+    message_id = await send(store)
+    handler = QueueApi(store.running.parts)
+    answer = await handler.ReceiveMessages(api.ReceiveMessagesRequest(queues=[QUEUE]), _TooLate())
+    assert [one.message.message_id for one in answer.messages] == [message_id]
+    row = await _ready(store, message_id)
+    assert row is not None and row.delivery_count == 0
+
+
+async def test_many_consumers_never_share_a_group_and_keep_its_order(store: Store) -> None:
     """Group exclusion under concurrency: at no moment are two messages of one group leased."""
     for number in range(60):
         await send(store, str(number), group=f"g{number % 3}")

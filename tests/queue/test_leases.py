@@ -7,9 +7,10 @@ import pytest
 from holdfast.refusal import Refusal
 from holdfast.v1 import error_pb2
 from holdfast.v1 import queue_service_pb2 as api
+from store_service.engines.contract import QueueNote
 from store_service.rules import leases
 from tests.support.clocks import EPOCH_MS
-from tests.support.queue_bench import LEASE_MS, Bench
+from tests.support.queue_bench import LEASE_MS, QUEUE, Bench
 
 LOST = "LEASE_LOST"
 
@@ -174,6 +175,15 @@ async def test_results_come_in_the_order_of_the_receipts(bench: Bench) -> None:
     results = await bench.ack(two.receipt, "msg_x.y", one.receipt)
     assert [result.receipt for result in results] == [two.receipt, "msg_x.y", one.receipt]
     assert [result.ok for result in results] == [True, False, True]
+
+
+async def test_a_claim_tells_everyone_when_its_lease_ends(bench: Bench) -> None:
+    """Whoever sleeps on the queue, in this process or another, must be there when the holder has died."""
+    noted: list[object] = []
+    await bench.send()
+    bench.engine.listen(noted.extend)
+    await bench.claim_one()
+    assert noted == [QueueNote(QUEUE, EPOCH_MS + LEASE_MS)]
 
 
 def test_every_nack_action_is_served() -> None:
