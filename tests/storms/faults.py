@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 When = Literal["before", "after"]
 
+_YEAR_NS = 366 * 24 * 3600 * 1_000_000_000
+
 
 class TrickClock:
     """A wall clock out of a bad dream: it stands still for long, ticks, jumps back five seconds, jumps ahead an hour.
@@ -55,6 +57,28 @@ class Clocked:
 
     def __call__(self) -> TrickClock:
         return TrickClock(self.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class LeapingWall:
+    """Gives the store its own clock on a wall that leaps a year ahead after some seconds, and back."""
+
+    ahead: float
+    back: float
+
+    def __call__(self) -> Any:
+        from store_service.api.clock import SteadyClock
+
+        began = time.monotonic()
+        is_ahead = self._is_ahead
+
+        def wall_ns() -> int:
+            return time.time_ns() + (_YEAR_NS if is_ahead(time.monotonic() - began) else 0)
+
+        return SteadyClock(wall_ns=wall_ns)
+
+    def _is_ahead(self, seconds: float) -> bool:
+        return self.ahead <= seconds < self.back
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,10 +99,12 @@ def store(folder: Path, name: str = "store", **settings: Any) -> Service:
     return Service(_serve_store, folder / f"{name}.log", folder / f"{name}.db", settings)
 
 
-def runtime(folder: Path, store_address: str, name: str = "runtime", **settings: Any) -> Service:
-    """Make a runtime of the storm's workflows, with a lease of a second; not started."""
+def runtime(
+    folder: Path, store_address: str, name: str = "runtime", module: str = "tests.storms.workflows", **settings: Any
+) -> Service:
+    """Make a runtime of the workflows in ``module``, with a lease of a second; not started."""
     options = {"store": store_address, "lease": "1s", "linger_ms": 200, **settings}
-    return Service(_serve_runtime, folder / f"{name}.log", options)
+    return Service(_serve_runtime, folder / f"{name}.log", module, options)
 
 
 def _serve(
@@ -129,14 +131,14 @@ def _serve_store(ready: Connection, clock: Any, listen: str, path: Path, setting
     asyncio.run(run())
 
 
-def _serve_runtime(ready: Connection, _: Any, listen: str, options: dict[str, Any]) -> None:
+def _serve_runtime(ready: Connection, _: Any, listen: str, module: str, options: dict[str, Any]) -> None:
     from holdfast.definitions import registry
     from holdfast.serving import log_to_stderr, wait_for_signal
     from runtime_service.server import serve
     from runtime_service.settings import RuntimeSettings
 
     async def run() -> None:
-        registry.load("tests.storms.workflows")
+        registry.load(module)
         running = await serve(RuntimeSettings(listen=listen, **options), registry)
         ready.send(running.address)
         await wait_for_signal()
