@@ -131,19 +131,24 @@ class Rehearsal:
     def send(self, hook_id: str, value: Any) -> None:
         self.say(event("hook_received", hook_id, payload=json_payload(value)))
 
-    def play(self, outside: Sequence[Callable[[Rehearsal], None]] = ()) -> Any:
-        """Run to the end and return the result, or raise what the run failed with. ``outside`` speaks when it may."""
+    def play(self, outside: Sequence[Callable[[Rehearsal], None]] = (), *, hurry: float = 1.0) -> Any:
+        """Run to the end and return the result, or raise what the run failed with. ``outside`` speaks when it may.
+
+        ``hurry`` is the chance that decisions are taken after an event; the fewer, the larger the batches.
+        """
         script = deque(outside)
         for _ in range(10_000):
-            self.settle()
+            if not self._finished or self.random.random() < hurry:
+                self.settle()
             if self.instance.is_ended:
+                self.settle()
                 return self.result()
             self._begin_steps()
             if script and self.random.random() < 0.3:
                 script.popleft()(self)
             elif self._finished:
                 self._report_one()
-            elif waits := self.instance.open_waits():
+            elif waits := self._recorded_waits():
                 self.fire(min(waits, key=lambda wait_id: (waits[wait_id], wait_id)))
             elif script:
                 script.popleft()(self)
@@ -162,9 +167,13 @@ class Rehearsal:
     def kinds(self) -> list[str]:
         return [f"{it.WhichOneof('attributes')} {it.correlation_id}".rstrip() for it in self.log.events]
 
+    def _recorded_waits(self) -> dict[str, int]:
+        recorded = {it.correlation_id for it in self.log.events}
+        return {wait_id: due for wait_id, due in self.instance.open_waits().items() if wait_id in recorded}
+
     def _begin_steps(self) -> None:
         for step in list(self.instance.open_steps().values()):
-            if step.is_wanted and not step.is_running:
+            if step.is_wanted and step.is_recorded and not step.is_running:
                 self.start_step(step)
                 self._finished.append(_run_step(step))
 

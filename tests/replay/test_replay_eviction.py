@@ -241,11 +241,28 @@ def test_without_the_bit_the_collector_would_run_them() -> None:
 @pytest.mark.parametrize("body", BODIES)
 def test_an_instance_that_was_forgotten_runs_no_code_either(body: Any, capfd: pytest.CaptureFixture[str]) -> None:
     ran.clear()
-    run = running(body)
+    run: Any = running(body)
+    # In a cycle, so that the collector and not the count of references finds it, coroutines and all.
+    run.itself = run
     del run
     gc.collect()
     assert ran == []
     assert capfd.readouterr() == ("", "")
+
+
+def test_not_even_when_the_collector_meets_a_coroutine_before_its_instance() -> None:
+    ran.clear()
+    early = [in_finally()]
+
+    @workflow(name="evict.early")
+    async def suspended() -> None:
+        await early.pop()
+
+    run: Any = Rehearsal(suspended)
+    run.itself = run
+    del run
+    gc.collect()
+    assert ran == []
 
 
 def test_on_an_interpreter_without_the_bit_the_coroutines_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,16 @@ async def gathers_in_a_set() -> list[Any]:
     return [group.result() for group in done]
 
 
+@workflow(name="order.futures_in_a_set")
+async def futures_in_a_set() -> list[int]:
+    loop = asyncio.get_running_loop()
+    futures = {loop.create_future(): n for n in range(40)}
+    for future in futures:
+        future.set_result(None)
+    await work(1)
+    return [futures[future] for future in set(futures)]
+
+
 def _child_ids(run: Rehearsal) -> list[str]:
     return list(run.instance.open_steps())
 
@@ -71,7 +81,7 @@ def test_bare_coroutines_of_as_completed_get_the_same_ids_every_time() -> None:
         run.instance.evict()
 
 
-@pytest.mark.parametrize("workflow", [sets, gathers_in_a_set])
+@pytest.mark.parametrize("workflow", [sets, gathers_in_a_set, futures_in_a_set])
 def test_iteration_over_a_set_of_tasks_is_the_same_in_every_replay(workflow: Any) -> None:
     results = set()
     for _ in range(5):
@@ -84,6 +94,21 @@ def test_iteration_over_a_set_of_tasks_is_the_same_in_every_replay(workflow: Any
         results.add(str(run.result()))
         del clutter
     assert len(results) == 1
+
+
+def test_tasks_are_named_by_their_path_and_not_by_a_counter_of_the_process() -> None:
+    @workflow(name="order.names")
+    async def names() -> list[str]:
+        async def name() -> str:
+            task = asyncio.current_task()
+            return task.get_name() if task else ""
+
+        return list(await asyncio.gather(name(), name()))
+
+    for _ in range(2):
+        run = Rehearsal(names)
+        run.settle()
+        assert run.result() == ["task 1/", "task 2/"]
 
 
 def test_a_branch_that_makes_one_more_call_renames_nothing_elsewhere() -> None:

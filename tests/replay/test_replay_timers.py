@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -187,6 +188,24 @@ def test_a_wait_beside_a_long_step_wins_the_race_against_it() -> None:
     assert [it.is_wanted for it in run.instance.open_steps().values()] == [False]
     run.settle()
     assert run.result() == "timeout"
+
+
+def test_a_step_that_lost_its_race_is_not_wanted_while_the_run_goes_on() -> None:
+    @workflow(name="timers.going_on")
+    async def going_on() -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(work(1), 5)
+        await work(2)
+
+    run = Rehearsal(going_on)
+    run.settle()
+    run.fire("wait_#1")
+    assert {it.step_id: it.is_wanted for it in run.instance.open_steps().values()} == {
+        "step_1/timers.work#1": False,
+        "step_timers.work#1": True,
+    }
+    run.complete("step_1/timers.work#1", 1)
+    assert not run.instance.is_ended
 
 
 @pytest.mark.parametrize("seconds", [float("inf"), float("nan"), 1e15])
