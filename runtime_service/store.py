@@ -98,9 +98,7 @@ class Store:
         return await self.call(self.events.CreateEvent, request)
 
     async def append(self, request: store_service_pb2.CreateEventsRequest) -> store_service_pb2.CreateEventsResponse:
-        """Append a batch, all or none. Safe to retry: a request id is added when there is none."""
-        if not request.request_id:
-            request.request_id = new_request_id()
+        """Append a batch, all or none. A repeat without a request id may be refused because of its first try."""
         return await self.call(self.events.CreateEvents, request)
 
     async def events_after(self, run_id: str, seq: int) -> list[event_pb2.Event]:

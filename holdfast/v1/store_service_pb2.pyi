@@ -93,6 +93,7 @@ class CreateEventRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     DELTA_AFTER_SEQ_FIELD_NUMBER: _builtins.int
     HELD_RECEIPTS_FIELD_NUMBER: _builtins.int
+    LEASE_WAKE_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Run to append to. May be empty with run_created, in which case the store picks an id."""
     state_updated_at: _builtins.int
@@ -146,6 +147,13 @@ class CreateEventRequest(_message.Message):
         that was paused, and whose lease moved on, from writing.
         """
 
+    @_builtins.property
+    def lease_wake(self) -> _duration_pb2.Duration:
+        """With run_created and a wake_queue: lease the wake message to the caller for this long, in the
+        same transaction, if it is due at once. For a runtime that starts a run and has room for it;
+        should it die, the lease ends and the message is delivered to another one.
+        """
+
     def __init__(
         self,
         *,
@@ -159,10 +167,11 @@ class CreateEventRequest(_message.Message):
         view: _payload_pb2.PayloadView.ValueType = ...,
         delta_after_seq: _builtins.int | None = ...,
         held_receipts: _abc.Iterable[_builtins.str] | None = ...,
+        lease_wake: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_delta_after_seq", b"_delta_after_seq", "_state_seq", b"_state_seq", "_state_updated_at", b"_state_updated_at", "delta_after_seq", b"delta_after_seq", "event", b"event", "state_seq", b"state_seq", "state_updated_at", b"state_updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_delta_after_seq", b"_delta_after_seq", "_state_seq", b"_state_seq", "_state_updated_at", b"_state_updated_at", "delta_after_seq", b"delta_after_seq", "event", b"event", "lease_wake", b"lease_wake", "state_seq", b"state_seq", "state_updated_at", b"state_updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delta_after_seq", b"_delta_after_seq", "_state_seq", b"_state_seq", "_state_updated_at", b"_state_updated_at", "ack_receipts", b"ack_receipts", "delta_after_seq", b"delta_after_seq", "event", b"event", "held_receipts", b"held_receipts", "messages", b"messages", "request_id", b"request_id", "run_id", b"run_id", "state_seq", b"state_seq", "state_updated_at", b"state_updated_at", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delta_after_seq", b"_delta_after_seq", "_state_seq", b"_state_seq", "_state_updated_at", b"_state_updated_at", "ack_receipts", b"ack_receipts", "delta_after_seq", b"delta_after_seq", "event", b"event", "held_receipts", b"held_receipts", "lease_wake", b"lease_wake", "messages", b"messages", "request_id", b"request_id", "run_id", b"run_id", "state_seq", b"state_seq", "state_updated_at", b"state_updated_at", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__delta_after_seq: _TypeAlias = _typing.Literal["delta_after_seq"]  # noqa: Y015
     _WhichOneofArgType__delta_after_seq: _TypeAlias = _typing.Literal["_delta_after_seq", b"_delta_after_seq"]  # noqa: Y015
@@ -194,6 +203,7 @@ class CreateEventResponse(_message.Message):
     MESSAGE_IDS_FIELD_NUMBER: _builtins.int
     DEDUPLICATED_FIELD_NUMBER: _builtins.int
     NEXT_CURSOR_FIELD_NUMBER: _builtins.int
+    WAKE_LEASE_FIELD_NUMBER: _builtins.int
     deduplicated: _builtins.bool
     """True when an earlier call with the same request_id did the work."""
     next_cursor: _builtins.str
@@ -229,6 +239,12 @@ class CreateEventResponse(_message.Message):
     def message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Ids of the messages sent, in request order."""
 
+    @_builtins.property
+    def wake_lease(self) -> _queue_service_pb2.LeasedMessage:
+        """The wake message, leased to the caller; unset unless `lease_wake` was given and could be met.
+        A repeat of the request does not get it again.
+        """
+
     def __init__(
         self,
         *,
@@ -241,10 +257,11 @@ class CreateEventResponse(_message.Message):
         message_ids: _abc.Iterable[_builtins.str] | None = ...,
         deduplicated: _builtins.bool = ...,
         next_cursor: _builtins.str = ...,
+        wake_lease: _queue_service_pb2.LeasedMessage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["entity", b"entity", "event", b"event", "hook", b"hook", "interleaved", b"interleaved", "run", b"run", "step", b"step", "wait", b"wait"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entity", b"entity", "event", b"event", "hook", b"hook", "interleaved", b"interleaved", "run", b"run", "step", b"step", "wait", b"wait", "wake_lease", b"wake_lease"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deduplicated", b"deduplicated", "entity", b"entity", "event", b"event", "hook", b"hook", "interleaved", b"interleaved", "message_ids", b"message_ids", "next_cursor", b"next_cursor", "run", b"run", "step", b"step", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deduplicated", b"deduplicated", "entity", b"entity", "event", b"event", "hook", b"hook", "interleaved", b"interleaved", "message_ids", b"message_ids", "next_cursor", b"next_cursor", "run", b"run", "step", b"step", "wait", b"wait", "wake_lease", b"wake_lease"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_entity: _TypeAlias = _typing.Literal["step", "hook", "wait"]  # noqa: Y015
     _WhichOneofArgType_entity: _TypeAlias = _typing.Literal["entity", b"entity"]  # noqa: Y015

@@ -9,20 +9,13 @@ from dataclasses import dataclass, field
 from holdfast.v1 import entity_pb2, payload_pb2, store_service_pb2
 from runtime_service.api import limits
 from runtime_service.store import Store
+from runtime_service.worker.hooks import HookAddress
 from runtime_service.worker.worker import Worker
 
 View = payload_pb2.PayloadView.ValueType
 
 #: States of a run that takes no more events.
 ENDED = frozenset((entity_pb2.RUN_STATUS_COMPLETED, entity_pb2.RUN_STATUS_FAILED, entity_pb2.RUN_STATUS_CANCELLED))
-
-
-@dataclass(frozen=True, slots=True)
-class HookAddress:
-    """Where a hook lives."""
-
-    run_id: str
-    hook_id: str
 
 
 class Resumed:

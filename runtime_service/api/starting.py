@@ -6,11 +6,10 @@ of the first try. Nothing that differs between two runtimes may be in the event,
 
 from __future__ import annotations
 
-from holdfast.serialization import decode_args
-
 from holdfast.definitions import Registry, WorkflowDefinition
 from holdfast.errors import NotRegistered, RunExists, SerializationError
 from holdfast.refusal import Refusal, invalid_field
+from holdfast.serialization import decode_args
 from holdfast.v1 import event_pb2, runtime_service_pb2, store_service_pb2
 from runtime_service.api import checks, limits
 from runtime_service.api.front import Front
@@ -30,14 +29,16 @@ async def start_run(front: Front, request: Request) -> Response:
     create = store_service_pb2.CreateEventRequest(
         run_id=request.run_id, request_id=request.request_id, event=run_created(request, workflow)
     )
+    if front.worker.has_room:
+        create.lease_wake.CopyFrom(milliseconds(front.worker.options.lease_ms))
     try:
         answer = await front.store.create(create)
     except RunExists:
         if request.conflict_policy != runtime_service_pb2.RUN_CONFLICT_POLICY_USE_EXISTING:
             raise
         return Response(run=await front.run(request.run_id), created=False)
-    if not answer.deduplicated:
-        front.worker.offer(committed(create.event, answer.event))
+    if answer.HasField("wake_lease"):
+        front.worker.begin(committed(create.event, answer.event), answer.wake_lease)
     return Response(run=answer.run, created=True)
 
 

@@ -7,18 +7,24 @@ transaction (``RunCreated.wake_queue``). A fact that comes too late is refused a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
-from holdfast.errors import IllegalTransition, RunTerminal
+from holdfast.errors import EntityNotFound, IllegalTransition, RunNotFound, RunTerminal
 from holdfast.limits import REASON_CHARS_MAX, TOKEN_CHARS_MAX
 from holdfast.refusal import Refusal, invalid_field
 from holdfast.v1 import entity_pb2, error_pb2, event_pb2, payload_pb2, runtime_service_pb2, store_service_pb2
 from runtime_service.api import checks
-from runtime_service.api.front import Front, HookAddress, has_ended
+from runtime_service.api.front import Front, has_ended
 from runtime_service.api.payloads import as_stored, check_schema
 from runtime_service.store import new_request_id
+from runtime_service.worker.batch import committed
+from runtime_service.worker.hooks import HookAddress
 
 ResumeRequest = runtime_service_pb2.ResumeHookRequest
 ResumeResponse = runtime_service_pb2.ResumeHookResponse
+
+#: How the store says that nobody reads the hook any more.
+_CLOSED: Final = (IllegalTransition, RunTerminal, EntityNotFound, RunNotFound)
 
 
 async def cancel_run(
@@ -36,6 +42,7 @@ async def cancel_run(
         answer = await front.store.create(create)
     except RunTerminal:
         return runtime_service_pb2.CancelRunResponse(run=await front.run(request.run_id), cancelled=False)
+    front.worker.feed.tell(committed(create.event, answer.event))
     return runtime_service_pb2.CancelRunResponse(run=answer.run, cancelled=True)
 
 
@@ -90,16 +97,31 @@ async def resume_hook(front: Front, request: ResumeRequest) -> ResumeResponse:
     """Send a value to an open hook. One that is closed, or whose run is over, is NOT_FOUND: nobody would read it."""
     _check_resume(request)
     payload = as_stored(request.payload, "payload")
-    address = await _accepting_hook(front, request, payload)
+    seen_here = front.worker.hooks.find(request.token)
+    if seen_here is not None:
+        try:
+            return await _deliver(front, request, payload, seen_here)
+        except _CLOSED:
+            # Perhaps the token has moved on to another run: the store knows.
+            front.worker.hooks.forget(request.token)
+    address = await _accepting_hook(front, request)
+    try:
+        return await _deliver(front, request, payload, address)
+    except _CLOSED:
+        raise _hook_not_found(request) from None
+
+
+async def _deliver(
+    front: Front, request: ResumeRequest, payload: payload_pb2.Payload, address: HookAddress
+) -> ResumeResponse:
+    check_schema(payload, address.payload_schema, "payload")
     front.resumed.remember(request.token, request.request_id, address)
     event = event_pb2.Event(correlation_id=address.hook_id, hook_received=event_pb2.HookReceived(payload=payload))
     create = store_service_pb2.CreateEventRequest(
         run_id=address.run_id, event=event, request_id=request.request_id or new_request_id()
     )
-    try:
-        answer = await front.store.create(create)
-    except (IllegalTransition, RunTerminal):
-        raise _hook_not_found(request) from None
+    answer = await front.store.create(create)
+    front.worker.feed.tell(committed(create.event, answer.event))
     return ResumeResponse(hook=answer.hook, event=answer.event, deduplicated=answer.deduplicated)
 
 
@@ -115,8 +137,8 @@ def _check_resume(request: ResumeRequest) -> None:
     checks.check_request_id(request.request_id)
 
 
-async def _accepting_hook(front: Front, request: ResumeRequest, payload: payload_pb2.Payload) -> HookAddress:
-    """Find the hook and check the value against its schema.
+async def _accepting_hook(front: Front, request: ResumeRequest) -> HookAddress:
+    """Find the hook.
 
     A repeat is not looked up again: its hook may be gone by now, and the store knows the request id.
     """
@@ -129,9 +151,7 @@ async def _accepting_hook(front: Front, request: ResumeRequest, payload: payload
     else:
         lookup.ref.run_id, lookup.ref.hook_id = request.run_id, request.hook_id
     answer: store_service_pb2.GetHookResponse = await front.store.call(front.store.events.GetHook, lookup)
-    hook = answer.hook
-    check_schema(payload, hook.payload_schema, "payload")
-    return HookAddress(hook.run_id, hook.hook_id)
+    return HookAddress(answer.hook.run_id, answer.hook.hook_id, answer.hook.payload_schema)
 
 
 def _hook_not_found(request: ResumeRequest) -> Refusal:

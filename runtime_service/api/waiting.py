@@ -24,10 +24,15 @@ Upstream = store_service_pb2.WatchEventsResponse
 
 
 class _End:
-    """Follows a run for its end alone: what happens before it wakes nobody."""
+    """Follows a run for its end alone: what happens before it wakes nobody. ``run`` is set when it ended here."""
 
     def __init__(self) -> None:
+        self.run: entity_pb2.Run | None = None
         self._seen = asyncio.Event()
+
+    def ended(self, run: entity_pb2.Run) -> None:
+        self.run = run
+        self._seen.set()
 
     def push(self, event: event_pb2.Event) -> None:
         if event.type in TERMINAL_TYPES:
@@ -49,10 +54,19 @@ async def await_run(front: Front, request: runtime_service_pb2.AwaitRunRequest) 
     until = asyncio.get_running_loop().time() + wait_ms / 1000
     end = _End()
     with front.worker.feed.follow(request.run_id, end):
-        while True:
-            run = await front.run(request.run_id, request.view)
-            if has_ended(run) or not await _told_before(front, end, until):
-                return runtime_service_pb2.AwaitRunResponse(run=run, done=has_ended(run))
+        # A run that is held here tells its end itself; any other is read first, for it may have ended before.
+        run = None if front.worker.holds(request.run_id) else await front.run(request.run_id, request.view)
+        is_told = True
+        while is_told and (run is None or not has_ended(run)):
+            is_told = await _told_before(front, end, until)
+            run = _seen_end(end, request) or await front.run(request.run_id, request.view)
+    return runtime_service_pb2.AwaitRunResponse(run=run, done=run is not None and has_ended(run))
+
+
+def _seen_end(end: _End, request: runtime_service_pb2.AwaitRunRequest) -> entity_pb2.Run | None:
+    """Return the run as it ended here, in the view that needs no work."""
+    is_as_stored = request.view in (payload_pb2.PAYLOAD_VIEW_UNSPECIFIED, payload_pb2.PAYLOAD_VIEW_STORED)
+    return end.run if is_as_stored else None
 
 
 async def _told_before(front: Front, end: _End, until: float) -> bool:

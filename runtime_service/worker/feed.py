@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from holdfast.errors import HoldfastError
-from holdfast.v1 import event_pb2, payload_pb2, store_service_pb2
+from holdfast.v1 import entity_pb2, event_pb2, payload_pb2, store_service_pb2
 from runtime_service.store import Store
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,11 @@ _PAUSE_SECONDS: Final = 0.2
 class Follower(Protocol):
     """Who is told about one run."""
 
-    def push(self, event: event_pb2.Event) -> None: ...
+    def push(self, event: event_pb2.Event) -> None:
+        """Take an event; the same one may come more than once."""
+
+    def ended(self, run: entity_pb2.Run) -> None:
+        """Take the run as its last event left it, when this process wrote that."""
 
     def missed(self) -> None:
         """The watch was interrupted and could not resume: events may have been skipped."""
@@ -51,6 +55,9 @@ class Subscription:
         self._changed = asyncio.Event()
 
     def push(self, event: event_pb2.Event) -> None:
+        self._changed.set()
+
+    def ended(self, run: entity_pb2.Run) -> None:
         self._changed.set()
 
     def missed(self) -> None:
@@ -102,6 +109,16 @@ class Feed:
         with self.follow(run_id, subscription):
             yield subscription
 
+    def tell(self, event: event_pb2.Event) -> None:
+        """Pass on an event that this process wrote itself, ahead of the store's push of it."""
+        for follower in list(self._followers.get(event.run_id, ())):
+            follower.push(event)
+
+    def tell_ended(self, run: entity_pb2.Run) -> None:
+        """Pass on a run that this process ended, as it is now."""
+        for follower in list(self._followers.get(run.run_id, ())):
+            follower.ended(run)
+
     async def _watch_for_ever(self) -> None:
         while True:
             try:
@@ -130,8 +147,7 @@ class Feed:
         kind = message.WhichOneof("kind")
         if kind == "batch":
             for event in message.batch.events:
-                for follower in list(self._followers.get(event.run_id, ())):
-                    follower.push(event)
+                self.tell(event)
         elif kind in ("caught_up", "progress"):
             self._clock_reading(getattr(message, kind).server_time.ToMilliseconds())
             self._ready.set()

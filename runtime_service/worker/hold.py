@@ -28,7 +28,7 @@ from holdfast.errors import (
     RunNotFound,
     RunTerminal,
 )
-from holdfast.v1 import event_pb2, queue_service_pb2
+from holdfast.v1 import entity_pb2, event_pb2, queue_service_pb2
 from runtime_service.names import BLOCKED_PREFIX
 from runtime_service.replay.instance import Instance
 from runtime_service.store import is_passing
@@ -91,6 +91,9 @@ class Hold:
         """Take an event that the store pushed; our own come back too and are passed over."""
         self._inbox.append(event)
         self._changed.set()
+
+    def ended(self, run: entity_pb2.Run) -> None:
+        """Its own end, or one that came as an event as well: nothing to do."""
 
     def missed(self) -> None:
         """The push was interrupted: the log has to be read."""

@@ -9,6 +9,8 @@ from runtime_service.steps.runner import StepRunner
 from runtime_service.store import Store
 from runtime_service.worker.clock import StoreClock
 from runtime_service.worker.counters import Counters
+from runtime_service.worker.feed import Feed
+from runtime_service.worker.hooks import HookDirectory
 from runtime_service.worker.options import WorkerOptions
 from runtime_service.worker.slots import Slots
 
@@ -23,6 +25,8 @@ class Surroundings(Protocol):
     counters: Counters
     slots: Slots
     runner: StepRunner
+    feed: Feed
+    hooks: HookDirectory
 
     @property
     def is_draining(self) -> bool: ...

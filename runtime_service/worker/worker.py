@@ -25,6 +25,7 @@ from runtime_service.worker.counters import Counters
 from runtime_service.worker.feed import Feed
 from runtime_service.worker.history import History
 from runtime_service.worker.hold import Hold
+from runtime_service.worker.hooks import HookDirectory
 from runtime_service.worker.leases import LeaseKeeper
 from runtime_service.worker.options import WorkerOptions
 from runtime_service.worker.slots import Slots
@@ -51,11 +52,11 @@ class Worker:
         self.slots = Slots(options.concurrency)
         self.runner = StepRunner(threads=options.concurrency, now_ms=self.clock, rng=random.Random())
         self.feed = Feed(store, self.clock.set)
+        self.hooks = HookDirectory()
         self._leases = LeaseKeeper(store, options.lease_ms)
         self._holds: dict[str, Hold] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._cache: OrderedDict[str, tuple[History, Instance]] = OrderedDict()
-        self._offers: OrderedDict[str, event_pb2.Event] = OrderedDict()
         self._blocked: dict[str, int] = {}
         self._claiming: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
@@ -105,14 +106,21 @@ class Worker:
         await self.feed.stop()
         self.runner.close()
 
-    def offer(self, event: event_pb2.Event) -> None:
-        """Remember a run_created event just written here, so that its run begins without a read.
+    @property
+    def has_room(self) -> bool:
+        """Whether this process may take up another run now."""
+        return not self._draining and len(self._tasks) < self.options.holds_max
 
-        Beginning from an old copy is safe: the guard refuses what a newer log would change.
+    def holds(self, run_id: str) -> bool:
+        """Tell whether the run is in the hands of this process."""
+        return run_id in self._holds
+
+    def begin(self, event: event_pb2.Event, lease: queue_service_pb2.LeasedMessage) -> None:
+        """Take up a run that this process just created, under the lease that came with its first event.
+
+        Its log is not read: beginning from an old copy is safe, for the guard refuses what a newer one would change.
         """
-        self._offers[event.run_id] = event
-        if len(self._offers) > self.options.cached_runs_max:
-            self._offers.popitem(last=False)
+        self._take_up(lease, History(event.run_id, [event]))
 
     def blocked_delay_ms(self, run_id: str) -> int:
         """Return how long a blocked run rests: doubled each time in a row, up to the option's limit."""
@@ -138,9 +146,12 @@ class Worker:
             for message in messages:
                 self._take_up(message)
 
-    def _take_up(self, message: queue_service_pb2.LeasedMessage) -> None:
+    def _take_up(self, message: queue_service_pb2.LeasedMessage, fresh: History | None = None) -> None:
         self._leases.keep(message.receipt, lambda: self._lost(message))
-        task = asyncio.create_task(self._hold(message))
+        history, instance = (fresh, None) if fresh is not None else self._known(message.message.group)
+        hold = Hold(self, message, history, instance, is_current=fresh is not None)
+        self._holds[hold.run_id] = hold
+        task = asyncio.create_task(self._hold(hold), name=f"hold:{hold.run_id}")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -153,29 +164,21 @@ class Worker:
         if hold is not None and hold.receipt == message.receipt:
             hold.lose_lease()
 
-    async def _hold(self, message: queue_service_pb2.LeasedMessage) -> None:
-        run_id = message.message.group
-        history, instance = self._known(run_id)
-        # A log of one event was offered by the process that just wrote it; anything else may have grown.
-        hold = Hold(self, message, history, instance, is_current=instance is None and history.seq == 1)
-        self._holds[run_id] = hold
+    async def _hold(self, hold: Hold) -> None:
         try:
-            with self.feed.follow(run_id, hold):
+            with self.feed.follow(hold.run_id, hold):
                 await hold.run()
             self._after(hold)
         except HoldfastError as error:
             # The store is away: the lease ends by itself and the run is delivered again.
-            log.warning("run left to its lease", run_id=run_id, error=str(error))
+            log.warning("run left to its lease", run_id=hold.run_id, error=str(error))
         finally:
-            self._leases.forget(message.receipt)
-            if self._holds.get(run_id) is hold:
-                del self._holds[run_id]
+            self._leases.forget(hold.receipt)
+            if self._holds.get(hold.run_id) is hold:
+                del self._holds[hold.run_id]
 
     def _known(self, run_id: str) -> tuple[History, Instance | None]:
-        if run_id in self._cache:
-            return self._cache.pop(run_id)
-        offered = self._offers.pop(run_id, None)
-        return History(run_id, [offered] if offered is not None else []), None
+        return self._cache.pop(run_id) if run_id in self._cache else (History(run_id), None)
 
     def _after(self, hold: Hold) -> None:
         if not hold.is_parked:

@@ -22,9 +22,9 @@ from holdfast.errors import (
     SnapshotAhead,
     StaleSnapshot,
 )
-from holdfast.v1 import event_pb2, store_service_pb2
-from runtime_service.store import is_passing, new_request_id
-from runtime_service.worker.batch import Batch, committed
+from holdfast.v1 import entity_pb2, event_pb2, store_service_pb2
+from runtime_service.store import is_passing
+from runtime_service.worker.batch import Batch, committed, kind_of
 from runtime_service.worker.history import GapInLog, History
 from runtime_service.worker.surroundings import Surroundings
 
@@ -58,16 +58,29 @@ class Writer:
         between, so that the instance has to be made anew. Raises Refused after a refusal that a new
         replay can mend, LeaseLost when the run is somebody else's now.
         """
+        held_seq = self.history.seq
         try:
             answer = await self._append(batch.request(self.history, self._receipt))
         except _REDERIVE as refusal:
-            self._around.counters.refused(self.history.run_id, _cause(refusal))
             await self._catch_up(refusal)
-            await self.settle(batch.outcomes)
-            raise Refused from refusal
-        self.has_acknowledged = batch.ends_the_run
+            own = _find(batch.events, self.history.events[held_seq:])
+            if not own:
+                self._around.counters.refused(self.history.run_id, _cause(refusal))
+                await self.settle(batch.outcomes)
+                raise Refused from refusal
+            return self._following(batch, own, is_straight=own[0].seq == held_seq + 1)
         own = [committed(sent, got) for sent, got in zip(batch.events, answer.events, strict=True)]
-        return own[len(batch.fed) :] if await self._take(answer, own) else None
+        is_straight = await self._take(answer, own)
+        if batch.ends_the_run:
+            self._around.feed.tell_ended(_complete(answer.run, self.history.events[0], own[-1]))
+        return self._following(batch, own, is_straight=is_straight)
+
+    def _following(
+        self, batch: Batch, own: Sequence[event_pb2.Event], *, is_straight: bool
+    ) -> Sequence[event_pb2.Event] | None:
+        self.has_acknowledged = batch.ends_the_run
+        self._around.hooks.note(own)
+        return own[len(batch.fed) :] if is_straight else None
 
     async def settle(self, outcomes: Iterable[event_pb2.Event]) -> None:
         """Write facts alone, each without a guard; one that its step does not allow any more is dropped."""
@@ -86,8 +99,12 @@ class Writer:
                 await self._take(answer, [committed(event, answer.events[0])])
 
     async def _append(self, request: store_service_pb2.CreateEventsRequest) -> store_service_pb2.CreateEventsResponse:
-        """Append, waiting for a store that is away: a finished step's result is worth the wait."""
-        request.request_id = new_request_id()
+        """Append, waiting for a store that is away: a finished step's result is worth the wait.
+
+        Without a request id, which would cost every step a row: the repeat of a write whose answer was lost is
+        refused, by ``state_seq`` or by the state of its step, and is then found in the log
+        (``test_a_lost_reply_writes_nothing_twice``).
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + AWAY_SECONDS
         while True:
@@ -119,6 +136,35 @@ class Writer:
             self.history.extend(missed or await self._store.events_after(self.history.run_id, self.history.seq))
         except GapInLog as gap:
             self.history.extend(await self._store.events_after(self.history.run_id, gap.seq))
+
+
+def _find(sent: Sequence[event_pb2.Event], new: Sequence[event_pb2.Event]) -> Sequence[event_pb2.Event]:
+    """Return the committed events of a batch among ``new`` ones; none when it was not committed.
+
+    A batch is one transaction, so its events lie together or nowhere.
+    """
+    said = [_mark(event) for event in sent]
+    for begin in range(len(new) - len(sent) + 1):
+        window = new[begin : begin + len(sent)]
+        if [_mark(event) for event in window] == said:
+            return window
+    return []
+
+
+def _mark(event: event_pb2.Event) -> tuple[int, str, str, int]:
+    """Return what tells an event of ours from every other: its kind and entity, and who wrote it when."""
+    return kind_of(event), event.correlation_id, event.writer, event.occur_time.ToNanoseconds()
+
+
+def _complete(run: entity_pb2.Run, first: event_pb2.Event, last: event_pb2.Event) -> entity_pb2.Run:
+    """Put the payloads that the answer leaves out into the run, from the events that hold them."""
+    if first.run_created.HasField("input"):
+        run.input.CopyFrom(first.run_created.input)
+    if last.run_completed.HasField("output"):
+        run.output.CopyFrom(last.run_completed.output)
+    if last.HasField("run_failed"):
+        run.failure.CopyFrom(last.run_failed.failure)
+    return run
 
 
 def _cause(refusal: HoldfastError) -> str:

@@ -29,7 +29,8 @@ class EventsApi:
         self._parts = parts
 
     async def CreateEvent(self, request: api.CreateEventRequest, context: Context) -> api.CreateEventResponse:
-        answer = await self._append(request, [request.event], lambda index: "event")
+        lease_wake_ms = queue_checks.lease_ms(request, "lease_wake", "lease_wake")
+        answer = await self._append(request, [request.event], lambda index: "event", lease_wake_ms)
         response = api.CreateEventResponse(
             event=answer.events[0],
             run=answer.run,
@@ -37,6 +38,7 @@ class EventsApi:
             message_ids=answer.message_ids,
             deduplicated=answer.deduplicated,
             next_cursor=answer.next_cursor,
+            wake_lease=answer.wake_lease,
         )
         _set_entity(response, answer.entities[0])
         return response
@@ -68,7 +70,13 @@ class EventsApi:
             raise invalid_field("after_seq", "is set together with cursor; one position is enough")
         return await self._parts.engine.read(lambda reader: reading.list_events(reader, request))
 
-    async def _append(self, request: Any, events: Sequence[event_pb2.Event], field: Callable[[int], str]) -> Appended:
+    async def _append(
+        self,
+        request: Any,
+        events: Sequence[event_pb2.Event],
+        field: Callable[[int], str],
+        lease_wake_ms: int | None = None,
+    ) -> Appended:
         _check_create(request, events, field)
         view = views.resolve(request.view, views.OMITTED)
         wanted = Append(
@@ -81,6 +89,7 @@ class EventsApi:
             messages=request.messages,
             ack_receipts=request.ack_receipts,
             held_receipts=request.held_receipts,
+            lease_wake_ms=lease_wake_ms,
         )
         now_ms = self._parts.clock()
         return await self._parts.engine.write(lambda tx: _append_and_show(tx, wanted, view, now_ms))

@@ -61,9 +61,9 @@ def wish(request: Any, field: str = "") -> Wish:
     return Wish(tuple(request.queues), lease_ms(request, f"{path}lease_duration") or limits.LEASE_MS_DEFAULT)
 
 
-def lease_ms(request: Any, field: str) -> int | None:
+def lease_ms(request: Any, field: str, name: str = "lease_duration") -> int | None:
     """Check the length of a lease; None when absent."""
-    value = checks.positive_duration_ms(request, "lease_duration", field)
+    value = checks.positive_duration_ms(request, name, field)
     if value is not None and value > limits.LEASE_MS_MAX:
         raise invalid_field(field, f"is {value} ms; a lease lasts at most {limits.LEASE_MS_MAX} ms, extend it instead")
     return value

@@ -57,6 +57,7 @@ class Append:
     messages: Sequence[queue_service_pb2.NewQueueMessage] = ()
     ack_receipts: Sequence[str] = ()
     held_receipts: Sequence[str] = ()
+    lease_wake_ms: int | None = None
 
     @property
     def snapshot(self) -> Snapshot:
@@ -72,7 +73,7 @@ class Append:
 class Appended:
     """What was committed. Events hold their payloads; ``run`` and ``entities`` (one per event, None for run events;
     as the batch left them) hold payloads with the bodies left out, see ``filling.py``. ``interleaved`` is None
-    unless a snapshot or ``delta_after_seq`` was given."""
+    unless a snapshot or ``delta_after_seq`` was given; ``wake_lease`` unless it was asked for and could be met."""
 
     events: list[Event]
     run: entity_pb2.Run
@@ -81,6 +82,7 @@ class Appended:
     message_ids: list[str]
     deduplicated: bool
     next_cursor: str
+    wake_lease: queue_service_pb2.LeasedMessage | None = None
 
 
 def append(tx: Transaction, request: Append, now_ms: int) -> Appended:
@@ -154,7 +156,7 @@ def _write(
     interleaved = _interleaved(tx, run.run_id, request, before)
     row = batch.commit(tx, run, events)
     message_ids = [queue.enqueue(tx, message, now_ms)[0] for message in request.messages]
-    waking.wake(tx, run.run, events, bool(request.held_receipts), now_ms)
+    woken = waking.wake(tx, run.run, events, bool(request.held_receipts), now_ms)
     if request.request_id:
         requests.remember(tx, request.request_id, digest, events, message_ids, now_ms)
     if request.request_id or request.ack_receipts or request.held_receipts:
@@ -167,7 +169,16 @@ def _write(
         message_ids=message_ids,
         deduplicated=False,
         next_cursor=cursors.run_cursor(run.run_id, run.head_seq),
+        wake_lease=_lease_wake(tx, woken, request.lease_wake_ms, now_ms),
     )
+
+
+def _lease_wake(
+    tx: Transaction, message_id: str | None, lease_ms: int | None, now_ms: int
+) -> queue_service_pb2.LeasedMessage | None:
+    if message_id is None or lease_ms is None:
+        return None
+    return queue.claim_one(tx, message_id, lease_ms, now_ms)
 
 
 def _entity_in(run: Draft, event: Event) -> EntityMessage | None:

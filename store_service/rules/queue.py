@@ -64,6 +64,15 @@ def claim(
     return []
 
 
+def claim_one(tx: Transaction, message_id: str, lease_ms: int, now_ms: int) -> queue_service_pb2.LeasedMessage | None:
+    """Lease this very message; None when it is not due, or another one of its group is held."""
+    row = tx.message(message_id)
+    if row is None or row.state != READY or row.deliver_ms > now_ms:
+        return None
+    held = tx.messages(MessageQuery(queue=row.queue, limit=1, states=(LEASED,), group=row.group)) if row.group else []
+    return None if held else _lease(tx, row, lease_ms, now_ms)
+
+
 def take_back_expired(tx: Transaction, queue: str, now_ms: int) -> None:
     """Make messages whose lease ended visible again, or dead when they had all their deliveries."""
     for row in tx.expired_leases(queue, now_ms, _SWEEP_MAX):

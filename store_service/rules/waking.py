@@ -20,14 +20,20 @@ from store_service.rules.kinds import KINDS, moves_marker
 _DELIVERIES_MAX: Final = 100_000
 
 
-def wake(tx: Transaction, run: entity_pb2.Run, events: Sequence[event_pb2.Event], is_held: bool, now_ms: int) -> None:
-    """Queue a wake-up of the run when ``events``, one committed batch, ask for one. Repeats while one waits are one."""
+def wake(
+    tx: Transaction, run: entity_pb2.Run, events: Sequence[event_pb2.Event], is_held: bool, now_ms: int
+) -> str | None:
+    """Queue a wake-up of the run when ``events``, one committed batch, ask for one. Repeats while one waits are one.
+
+    Returns the id of the wake message; None when none was asked for.
+    """
     if not run.wake_queue or any(KINDS[event.type].ends_run for event in events):
-        return
+        return None
     if events[0].type == event_pb2.EVENT_TYPE_RUN_CREATED:
-        queue.enqueue(tx, message_for(run, events[0].run_created), now_ms)
-    elif not is_held and any(_is_from_outside(event) and moves_marker(event) for event in events):
-        queue.enqueue(tx, message_for(run), now_ms)
+        return queue.enqueue(tx, message_for(run, events[0].run_created), now_ms)[0]
+    if not is_held and any(_is_from_outside(event) and moves_marker(event) for event in events):
+        return queue.enqueue(tx, message_for(run), now_ms)[0]
+    return None
 
 
 def message_for(run: entity_pb2.Run, created: event_pb2.RunCreated | None = None) -> queue_service_pb2.NewQueueMessage:

@@ -47,7 +47,7 @@ def losing_replies(runtime: RunningRuntime, is_lost: Callable[[Request], bool]) 
 
     async def append(request: Request) -> Any:
         answer = await real(request)
-        if is_lost(request) and request.request_id not in [other.request_id for other in lost]:
+        if is_lost(request) and not any(request is other for other in lost):
             lost.append(request)
             raise NotReady("the connection was cut")
         return answer

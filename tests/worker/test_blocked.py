@@ -13,7 +13,7 @@ from tests.worker.interference import log_of, names
 from tests.worker.test_runs import until_open
 
 
-@step(name="another")
+@step(name="worker-another")
 async def another() -> str:
     return "another"
 
@@ -24,7 +24,7 @@ def changed_listens() -> object:
     async def listens(token: str) -> str:
         return await another()
 
-    return workflow(name="listens changed for the test")(listens)
+    return workflow(name="worker-listens changed for the test")(listens)
 
 
 async def describe(client: Client, run_id: str) -> str:
@@ -40,7 +40,7 @@ async def describe(client: Client, run_id: str) -> str:
 async def start_and_leave(store: Store) -> str:
     """Start a run that waits, with a runtime that goes away."""
     async with running_runtime(store.address, *workflows.ALL) as runtime, Client(runtime.address) as client:
-        run = await client.start("listens", "t")
+        run = await client.start("worker-listens", "t")
         await until_open(client, "t")
     return run.id
 
@@ -49,7 +49,7 @@ async def test_changed_code_parks_the_run_with_the_reason_and_fixed_code_ends_it
     run_id = await start_and_leave(store)
     before = names(await log_of(store, run_id))
     async with running_runtime(store.address, another) as runtime, Client(runtime.address) as client:
-        _register_as(runtime.worker.registry, changed_listens(), "listens")
+        _register_as(runtime.worker.registry, changed_listens(), "worker-listens")
         await client.run(run_id).wake()
         reason = await describe(client, run_id)
         assert "hook" in reason and "test_blocked.py" in reason
@@ -65,7 +65,7 @@ async def test_a_run_of_an_unknown_workflow_waits_for_a_runtime_that_knows_it(st
     run_id = await start_and_leave(store)
     async with running_runtime(store.address, another) as runtime, Client(runtime.address) as client:
         await client.run(run_id).wake()
-        assert "listens" in await describe(client, run_id)
+        assert "worker-listens" in await describe(client, run_id)
         assert await client.run(run_id).status() == "running"
     async with running_runtime(store.address, *workflows.ALL) as runtime, Client(runtime.address) as client:
         await client.run(run_id).wake()

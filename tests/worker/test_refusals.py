@@ -28,7 +28,7 @@ async def test_a_value_that_beats_the_recorded_deadline_wins(
             await send_value(store, "t", '"the value"')
 
     with before_writes(runtime, value_is_faster) as sent:
-        run = await client.start("approval", "t", 0.3)
+        run = await client.start("worker-approval", "t", 0.3)
         assert await run.result(timeout="10s") == "got the value"
 
     log = await log_of(store, run.id)
@@ -49,7 +49,7 @@ async def test_the_result_of_a_finished_step_survives_the_refusal_of_its_batch(
             await send_value(store, "t", '"value"')
 
     with before_writes(runtime, value_is_faster) as sent:
-        run = await client.start("step_then_value", "t")
+        run = await client.start("worker-step_then_value", "t")
         assert await run.result(timeout="10s") == ["value", "work", "after work"]
 
     refused = next(
@@ -85,7 +85,7 @@ async def test_two_new_decisions_are_made_then_the_run_goes_back_to_the_queue(
             await send_value(store, "t", str(sent_values if sent_values < rivals else 0))
 
     with before_writes(runtime, value_is_faster):
-        run = await client.start("collect", "t")
+        run = await client.start("worker-collect", "t")
         assert await run.result(timeout="10s") == [*range(1, rivals), 0]
     assert sent_values == rivals
     assert woken == ([run.id] if rivals == 3 else [])
@@ -100,7 +100,7 @@ async def test_after_a_refusal_nothing_is_left_in_the_queue(
             await send_value(store, "t", '"value"')
 
     with before_writes(runtime, value_is_faster):
-        run = await client.start("approval", "t", 0.2)
+        run = await client.start("worker-approval", "t", 0.2)
         assert await run.result(timeout="10s") == "got value"
     await _until_empty(store)
 
@@ -118,7 +118,7 @@ async def test_a_run_taken_over_by_another_runtime_is_not_written_by_the_first(s
                 )
 
         with before_writes(first, lease_is_stolen):
-            run = await client.start("approval", "t", 0.2)
+            run = await client.start("worker-approval", "t", 0.2)
             assert await run.result(timeout="10s") == "nothing came"
         log = names(await log_of(store, run.id))
     assert fenced.is_set()

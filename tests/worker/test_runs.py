@@ -20,7 +20,7 @@ EVERYTHING = ["f", "a", "b", 3, 0, "timed out"]
 
 async def run_everything(store: Store, client: Client, token: str = "numbers") -> str:
     """Run the workflow that uses every primitive; returns its run id."""
-    run = await client.start("everything", token)
+    run = await client.start("worker-everything", token)
     await until_open(client, token)
     await client.resume(token, 3)
     await send_value(store, token, "0")
@@ -71,7 +71,7 @@ async def test_a_suspension_of_a_sequential_step_is_one_batch(
     async def nothing(request: Request) -> None: ...
 
     with before_writes(runtime, nothing) as sent:
-        run = await client.start("three_steps")
+        run = await client.start("worker-three_steps")
         assert await run.result(timeout="10s") == ["one", "two", "three"]
     assert [kinds(request) for request in sent] == [
         ["run_started", "step_created", "step_started"],
@@ -82,12 +82,12 @@ async def test_a_suspension_of_a_sequential_step_is_one_batch(
 
 
 async def test_more_branches_than_one_batch_takes_are_all_run(client: Client) -> None:
-    run = await client.start("wide", 1_300)
+    run = await client.start("worker-wide", 1_300)
     assert await run.result(timeout="60s") == 1_300
 
 
 async def test_a_failed_step_fails_its_run_with_both_causes(client: Client) -> None:
-    run = await client.start("fails")
+    run = await client.start("worker-fails")
     with pytest.raises(RunFailed) as failed:
         await run.result(timeout="10s")
     step_failed = failed.value.__cause__
@@ -96,7 +96,7 @@ async def test_a_failed_step_fails_its_run_with_both_causes(client: Client) -> N
 
 
 async def test_a_cancel_reaches_the_step_and_lets_the_workflow_clean_up(store: Store, client: Client) -> None:
-    run = await client.start("cleans_up")
+    run = await client.start("worker-cleans_up")
     async with asyncio.timeout(10):
         async for event in run.events():
             if event.HasField("step_started"):
@@ -110,7 +110,7 @@ async def test_a_cancel_reaches_the_step_and_lets_the_workflow_clean_up(store: S
 
 
 async def test_a_forced_cancel_ends_the_run_at_once(store: Store, client: Client) -> None:
-    run = await client.start("cleans_up")
+    run = await client.start("worker-cleans_up")
     async with asyncio.timeout(10):
         async for event in run.events():
             if event.HasField("step_started"):
@@ -135,7 +135,7 @@ async def test_a_lost_reply_writes_nothing_twice(store: Store, runtime: RunningR
 async def test_an_idle_store_with_a_sleeping_run_executes_no_statement(
     store: Store, runtime: RunningRuntime, client: Client
 ) -> None:
-    await client.start("approval", "idle", 3600)
+    await client.start("worker-approval", "idle", 3600)
     await until_open(client, "idle")
     await until_let_go(runtime)
     await asyncio.sleep(2.5)  # one look at the queue is due when the lease of 2 s would have ended
@@ -147,7 +147,7 @@ async def test_an_idle_store_with_a_sleeping_run_executes_no_statement(
 async def test_a_run_that_waits_holds_no_lease_and_one_delayed_message(
     store: Store, runtime: RunningRuntime, client: Client
 ) -> None:
-    await client.start("approval", "waiting", 3600)
+    await client.start("worker-approval", "waiting", 3600)
     await until_open(client, "waiting")
     await until_let_go(runtime)
     answer = await store.client.queue.GetQueue(queue_service_pb2.GetQueueRequest(queue=RUN_QUEUE))

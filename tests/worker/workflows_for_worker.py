@@ -11,13 +11,13 @@ from holdfast import RetryPolicy, hook, set_attributes, sleep, step, workflow
 RUNS: dict[str, int] = {}
 
 
-@step(name="count")
+@step(name="worker-count")
 async def count(name: str) -> str:
     RUNS[name] = RUNS.get(name, 0) + 1
     return name
 
 
-@step(name="flaky", retry=RetryPolicy(max_attempts=3, initial_interval=0.01, jitter=0))
+@step(name="worker-flaky", retry=RetryPolicy(max_attempts=3, initial_interval=0.01, jitter=0))
 def flaky(name: str) -> str:
     RUNS[name] = RUNS.get(name, 0) + 1
     if RUNS[name] < 3:
@@ -25,12 +25,12 @@ def flaky(name: str) -> str:
     return name
 
 
-@step(name="stubborn", retry=RetryPolicy(max_attempts=2, initial_interval=0.01, jitter=0))
+@step(name="worker-stubborn", retry=RetryPolicy(max_attempts=2, initial_interval=0.01, jitter=0))
 async def stubborn() -> None:
     raise KeyError("never")
 
 
-@step(name="slow")
+@step(name="worker-slow")
 async def slow(seconds: float) -> str:
     try:
         await asyncio.sleep(seconds)
@@ -40,7 +40,7 @@ async def slow(seconds: float) -> str:
         raise
 
 
-@workflow(name="approval")
+@workflow(name="worker-approval")
 async def approval(token: str, seconds: float) -> str:
     """Wait for a value, but not for ever."""
     async with hook(str, token=token) as answers:
@@ -51,7 +51,7 @@ async def approval(token: str, seconds: float) -> str:
             return "nothing came"
 
 
-@workflow(name="step_then_value")
+@workflow(name="worker-step_then_value")
 async def step_then_value(token: str) -> list[str]:
     """A step's result and a hook's value race."""
     seen: list[str] = []
@@ -66,7 +66,7 @@ async def step_then_value(token: str) -> list[str]:
     return seen
 
 
-@workflow(name="everything")
+@workflow(name="worker-everything")
 async def everything(token: str) -> list[Any]:
     """Every primitive once."""
     results: list[Any] = [await flaky("f"), *await asyncio.gather(count("a"), count("b"))]
@@ -85,22 +85,22 @@ async def everything(token: str) -> list[Any]:
     return results
 
 
-@workflow(name="wide")
+@workflow(name="worker-wide")
 async def wide(width: int) -> int:
     return len(await asyncio.gather(*(count(f"w{number}") for number in range(width))))
 
 
-@workflow(name="three_steps")
+@workflow(name="worker-three_steps")
 async def three_steps() -> list[str]:
     return [await count("one"), await count("two"), await count("three")]
 
 
-@workflow(name="fails")
+@workflow(name="worker-fails")
 async def fails() -> None:
     await stubborn()
 
 
-@workflow(name="cleans_up")
+@workflow(name="worker-cleans_up")
 async def cleans_up() -> None:
     try:
         await slow(30)
@@ -108,7 +108,7 @@ async def cleans_up() -> None:
         await count("cleaned up")
 
 
-@workflow(name="collect")
+@workflow(name="worker-collect")
 async def collect(token: str) -> list[int]:
     """Take numbers until 0, under a deadline that is always about to pass."""
     taken: list[int] = []
@@ -122,7 +122,7 @@ async def collect(token: str) -> list[int]:
     return taken
 
 
-@workflow(name="listens")
+@workflow(name="worker-listens")
 async def listens(token: str) -> str:
     async with hook(str, token=token) as answers:
         return "got " + await answers
