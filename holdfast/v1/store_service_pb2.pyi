@@ -405,13 +405,18 @@ class GetEventRequest(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     EVENT_ID_FIELD_NUMBER: _builtins.int
     SEQ_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """The run."""
+    """The run. May be empty with request_id."""
     event_id: _builtins.str
     """By id."""
     seq: _builtins.int
     """By position in the log."""
+    request_id: _builtins.str
+    """By the request id of the create that wrote it, for as long as request ids are remembered: the
+    first event of that create. Tells a caller that lost an answer what its request did.
+    """
     view: _payload_pb2.PayloadView.ValueType
     """How payloads come back."""
     def __init__(
@@ -420,13 +425,14 @@ class GetEventRequest(_message.Message):
         run_id: _builtins.str = ...,
         event_id: _builtins.str = ...,
         seq: _builtins.int = ...,
+        request_id: _builtins.str = ...,
         view: _payload_pb2.PayloadView.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "position", b"position", "seq", b"seq"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "position", b"position", "request_id", b"request_id", "seq", b"seq"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "position", b"position", "run_id", b"run_id", "seq", b"seq", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "position", b"position", "request_id", b"request_id", "run_id", b"run_id", "seq", b"seq", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_position: _TypeAlias = _typing.Literal["event_id", "seq"]  # noqa: Y015
+    _WhichOneofReturnType_position: _TypeAlias = _typing.Literal["event_id", "seq", "request_id"]  # noqa: Y015
     _WhichOneofArgType_position: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_position) -> _WhichOneofReturnType_position | None: ...
 

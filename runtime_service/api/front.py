@@ -3,42 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from holdfast.v1 import entity_pb2, payload_pb2, store_service_pb2
-from runtime_service.api import limits
 from runtime_service.store import Store
-from runtime_service.worker.hooks import HookAddress
 from runtime_service.worker.worker import Worker
 
 View = payload_pb2.PayloadView.ValueType
 
 #: States of a run that takes no more events.
 ENDED = frozenset((entity_pb2.RUN_STATUS_COMPLETED, entity_pb2.RUN_STATUS_FAILED, entity_pb2.RUN_STATUS_CANCELLED))
-
-
-class Resumed:
-    """The hooks that request ids were used for, the newest ``RESUMED_MAX``.
-
-    A retry of ResumeHook names a token, and the token may be gone because the first try did its work. The store tells
-    repeats apart by run, hook and request id, so the retry must find the same hook.
-    """
-
-    def __init__(self) -> None:
-        self._by_request: OrderedDict[tuple[str, str], HookAddress] = OrderedDict()
-
-    def remember(self, token: str, request_id: str, address: HookAddress) -> None:
-        """Keep the hook that a request is about to resume."""
-        if not request_id or not token:
-            return
-        self._by_request[token, request_id] = address
-        if len(self._by_request) > limits.RESUMED_MAX:
-            self._by_request.popitem(last=False)
-
-    def find(self, token: str, request_id: str) -> HookAddress | None:
-        """Return the hook of an earlier try of the request, if this process saw it."""
-        return self._by_request.get((token, request_id))
 
 
 @dataclass(slots=True)
@@ -53,7 +27,6 @@ class Front:
     server_version: str
     store_id: str = ""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
-    resumed: Resumed = field(default_factory=Resumed)
 
     @property
     def store(self) -> Store:

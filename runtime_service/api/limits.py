@@ -24,8 +24,5 @@ PROGRESS_MS_MAX: Final = 60_000
 #: Rows of each list in DescribeRun.
 OPEN_ENTITIES_MAX: Final = 100
 
-#: Resumed hooks whose request id is remembered here: a retry finds its hook after the hook was closed.
-RESUMED_MAX: Final = 10_000
-
 #: Seconds between two tries of a watch whose store is away.
 WATCH_PAUSE_SECONDS: Final = 0.2

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from holdfast.errors import EntityNotFound, IllegalTransition, RunNotFound, RunTerminal
+from holdfast.errors import EntityNotFound, IllegalTransition, RequestIdReused, RunNotFound, RunTerminal
 from holdfast.limits import REASON_CHARS_MAX, TOKEN_CHARS_MAX
 from holdfast.refusal import Refusal, invalid_field
 from holdfast.v1 import entity_pb2, error_pb2, event_pb2, payload_pb2, runtime_service_pb2, store_service_pb2
@@ -25,6 +25,9 @@ ResumeResponse = runtime_service_pb2.ResumeHookResponse
 
 #: How the store says that nobody reads the hook any more.
 _CLOSED: Final = (IllegalTransition, RunTerminal, EntityNotFound, RunNotFound)
+
+#: What a repeat may be told whose first try was accepted: the hook is closed by now, or its token is another's.
+_PERHAPS_DONE: Final = (Refusal, EntityNotFound, RunNotFound, RequestIdReused)
 
 
 async def cancel_run(
@@ -97,6 +100,17 @@ async def resume_hook(front: Front, request: ResumeRequest) -> ResumeResponse:
     """Send a value to an open hook. One that is closed, or whose run is over, is NOT_FOUND: nobody would read it."""
     _check_resume(request)
     payload = as_stored(request.payload, "payload")
+    try:
+        return await _resume_open(front, request, payload)
+    except _PERHAPS_DONE:
+        earlier = await _hook_of_first_try(front, request)
+        if earlier is None:
+            raise
+    return await _deliver(front, request, payload, earlier)
+
+
+async def _resume_open(front: Front, request: ResumeRequest, payload: payload_pb2.Payload) -> ResumeResponse:
+    """Send the value to the hook that the target names now."""
     seen_here = front.worker.hooks.find(request.token)
     if seen_here is not None:
         try:
@@ -104,7 +118,7 @@ async def resume_hook(front: Front, request: ResumeRequest) -> ResumeResponse:
         except _CLOSED:
             # Perhaps the token has moved on to another run: the store knows.
             front.worker.hooks.forget(request.token)
-    address = await _accepting_hook(front, request)
+    address = await _hook_of_target(front, request)
     try:
         return await _deliver(front, request, payload, address)
     except _CLOSED:
@@ -115,7 +129,6 @@ async def _deliver(
     front: Front, request: ResumeRequest, payload: payload_pb2.Payload, address: HookAddress
 ) -> ResumeResponse:
     check_schema(payload, address.payload_schema, "payload")
-    front.resumed.remember(request.token, request.request_id, address)
     event = event_pb2.Event(correlation_id=address.hook_id, hook_received=event_pb2.HookReceived(payload=payload))
     create = store_service_pb2.CreateEventRequest(
         run_id=address.run_id, event=event, request_id=request.request_id or new_request_id()
@@ -137,14 +150,29 @@ def _check_resume(request: ResumeRequest) -> None:
     checks.check_request_id(request.request_id)
 
 
-async def _accepting_hook(front: Front, request: ResumeRequest) -> HookAddress:
-    """Find the hook.
+async def _hook_of_first_try(front: Front, request: ResumeRequest) -> HookAddress | None:
+    """Return the hook that an earlier try of this very call wrote to; None when there was none.
 
-    A repeat is not looked up again: its hook may be gone by now, and the store knows the request id.
+    A repeat may find its hook closed, or the token with another run, because its first try did its work and only the
+    answer got lost, perhaps with the process. The store knows: it remembers what a request id wrote.
     """
-    earlier = front.resumed.find(request.token, request.request_id)
-    if earlier is not None:
-        return earlier
+    if not request.request_id:
+        return None
+    asked = store_service_pb2.GetEventRequest(request_id=request.request_id, view=payload_pb2.PAYLOAD_VIEW_OMITTED)
+    try:
+        event = (await front.store.call(front.store.events.GetEvent, asked)).event
+        if not event.HasField("hook_received"):
+            return None
+        lookup = store_service_pb2.GetHookRequest()
+        lookup.ref.run_id, lookup.ref.hook_id = event.run_id, event.correlation_id
+        hook = (await front.store.call(front.store.events.GetHook, lookup)).hook
+    except (EntityNotFound, RunNotFound):
+        return None
+    is_named = hook.token == request.token if request.token else hook.hook_id == request.hook_id
+    return HookAddress(hook.run_id, hook.hook_id, hook.payload_schema) if is_named else None
+
+
+async def _hook_of_target(front: Front, request: ResumeRequest) -> HookAddress:
     lookup = store_service_pb2.GetHookRequest()
     if request.WhichOneof("target") == "token":
         lookup.token = request.token

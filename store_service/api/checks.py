@@ -167,9 +167,9 @@ def page(request: Any) -> None:
         payload_view(request)
 
 
-def request_id(value: str) -> str:
+def request_id(value: str, *, is_required: bool = False) -> str:
     """Check a request id; empty means none."""
-    return text(value, "request_id", limits.REQUEST_ID_CHARS_MAX)
+    return text(value, "request_id", limits.REQUEST_ID_CHARS_MAX, is_required=is_required)
 
 
 def receipts(values: Sequence[str], field: str, *, is_required: bool = False) -> None:

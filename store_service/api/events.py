@@ -55,9 +55,8 @@ class EventsApi:
         )
 
     async def GetEvent(self, request: api.GetEventRequest, context: Context) -> api.GetEventResponse:
-        checks.identifier(request.run_id, "run_id")
-        checks.payload_view(request)
         _check_position(request)
+        checks.payload_view(request)
         return await self._parts.engine.read(lambda reader: reading.get_event(reader, request))
 
     async def ListEvents(self, request: api.ListEventsRequest, context: Context) -> api.ListEventsResponse:
@@ -123,8 +122,12 @@ def _check_run_created(run_id: str, events: Sequence[event_pb2.Event], field: Ca
 
 def _check_position(request: api.GetEventRequest) -> None:
     position = request.WhichOneof("position")
+    check_run = checks.optional_identifier if position == "request_id" else checks.identifier
+    check_run(request.run_id, "run_id")
     if position is None:
-        raise invalid_field("position", "is not set; name the event by event_id or by seq")
+        raise invalid_field("position", "is not set; name the event by event_id, seq or request_id")
+    if position == "request_id":
+        checks.request_id(request.request_id, is_required=True)
     if position == "seq" and request.seq < 1:
         raise invalid_field("seq", f"is {request.seq}; the first event of a run has 1")
     if position == "event_id":

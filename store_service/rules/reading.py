@@ -29,7 +29,9 @@ def require_run(reader: Reader, run_id: str) -> RunRow:
 
 
 def get_event(reader: Reader, request: store_service_pb2.GetEventRequest) -> store_service_pb2.GetEventResponse:
-    """Return one event by seq or id. Raises RUN_NOT_FOUND, or ENTITY_NOT_FOUND for no such event."""
+    """Return one event by seq, id or request id. Raises RUN_NOT_FOUND, or ENTITY_NOT_FOUND for no such event."""
+    if request.WhichOneof("position") == "request_id":
+        return _get_first_written(reader, request)
     require_run(reader, request.run_id)
     by_id = request.WhichOneof("position") == "event_id"
     seq = _seq_of(reader, request.run_id, request.event_id) if by_id else request.seq
@@ -43,6 +45,21 @@ def get_event(reader: Reader, request: store_service_pb2.GetEventRequest) -> sto
         )
     event = views.show_event(stored.event_of(row), request.view)
     return store_service_pb2.GetEventResponse(event=event)
+
+
+def _get_first_written(
+    reader: Reader, request: store_service_pb2.GetEventRequest
+) -> store_service_pb2.GetEventResponse:
+    """Return the first event that the create with a request id wrote."""
+    known = reader.request(request.request_id)
+    row = reader.event(known.run_id, known.first_seq) if known is not None else None
+    if row is None or request.run_id not in ("", row.run_id):
+        raise Refusal(
+            "ENTITY_NOT_FOUND",
+            f"no event was written under the request id {request.request_id}, or it is forgotten by now",
+            metadata={"request_id": request.request_id, "run_id": request.run_id},
+        )
+    return store_service_pb2.GetEventResponse(event=views.show_event(stored.event_of(row), request.view))
 
 
 def _seq_of(reader: Reader, run_id: str, event_id: str) -> int:

@@ -171,3 +171,10 @@ async def short_hook(token: str, seconds: float) -> list[str]:
         except TimeoutError:
             return taken
     return taken
+
+
+@workflow(name="hazard.first_value")
+async def first_value(token: str) -> str:
+    """Ends with the first value."""
+    async with hook(str, token=token) as values:
+        return await values

@@ -6,7 +6,10 @@ import asyncio
 import json
 import random
 
+import grpc
+
 from holdfast.errors import HoldfastError, HookNotFound, IllegalTransition, RunTerminal
+from holdfast.v1 import runtime_service_pb2, runtime_service_pb2_grpc
 from tests.checkers.log_audit import audit_file
 from tests.hazards.stage import Stage, eventually
 from tests.storms.store_calls import Event, output
@@ -83,3 +86,32 @@ async def test_a_value_sent_again_after_a_lost_reply_is_one_value(stage: Stage) 
     stage.allow()
     log: list[Event] = await stage.ended("run_1")
     assert sum(event.HasField("hook_received") for event in log) == 1
+
+
+async def test_a_resume_sent_again_to_another_runtime_is_one_value_even_when_the_hook_is_gone(stage: Stage) -> None:
+    # (1) The value is accepted; (2) the answer is lost with its runtime; (3) the run takes it, closes the hook and
+    # ends, and another run opens one with the token; (4) the sender tries again, elsewhere.
+    first, second = [await stage.runtime() for _ in range(2)]
+    request = runtime_service_pb2.ResumeHookRequest(token="token", request_id="once")
+    request.payload.text = '"value"'
+    await stage.start("run_1", "first_value", "token")
+    await eventually(lambda: _is_open(stage, "run_1"), "the hook was not opened")
+    answer = await _resume(first.address, request)
+    await stage.ended("run_1")
+    await first.kill()
+    assert (await _resume(second.address, request)).event.event_id == answer.event.event_id
+    await stage.start("run_2", "first_value", "token")
+    await eventually(lambda: _is_open(stage, "run_2"), "the hook was not opened")
+    again = await _resume(second.address, request)
+    assert again.deduplicated
+    assert again.event.event_id == answer.event.event_id
+    assert not any(event.HasField("hook_received") for event in await stage.calls.log("run_2"))
+
+
+async def _resume(
+    address: str, request: runtime_service_pb2.ResumeHookRequest
+) -> runtime_service_pb2.ResumeHookResponse:
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = runtime_service_pb2_grpc.RuntimeServiceStub(channel)
+        answer: runtime_service_pb2.ResumeHookResponse = await stub.ResumeHook(request)
+        return answer

@@ -154,6 +154,20 @@ async def test_one_event_is_found_by_seq_and_by_id(book: Book) -> None:
         assert caught.value.reason == "ENTITY_NOT_FOUND"
 
 
+async def test_what_a_request_wrote_is_found_by_its_id(book: Book) -> None:
+    written = await book.append("run_1", write.run_created(), write.run_started(), request_id="req-1")
+
+    async def got(**fields: Any) -> event_pb2.Event:
+        request = store_service_pb2.GetEventRequest(**fields)
+        return (await book.read(lambda reader: reading.get_event(reader, request))).event
+
+    assert await got(request_id="req-1") == await got(request_id="req-1", run_id="run_1") == written.events[0]
+    for missing in ({"request_id": "req-2"}, {"request_id": "req-1", "run_id": "run_2"}):
+        with pytest.raises(Refusal) as caught:
+            await got(**missing)
+        assert caught.value.reason == "ENTITY_NOT_FOUND"
+
+
 async def test_payloads_come_in_the_view_asked_for(book: Book) -> None:
     await book.start(input=write.text('{"a":[1,2.5]}'))
 

@@ -166,6 +166,8 @@ CALLS: list[tuple[str, str, Any, str]] = [
     ("events", "GetEvent", api.GetEventRequest(run_id=RUN), "position"),
     ("events", "GetEvent", api.GetEventRequest(run_id=RUN, seq=0), "seq"),
     ("events", "GetEvent", api.GetEventRequest(run_id="", seq=1), "run_id"),
+    ("events", "GetEvent", api.GetEventRequest(request_id=""), "request_id"),
+    ("events", "GetEvent", api.GetEventRequest(run_id="no spaces", request_id="r"), "run_id"),
     ("events", "ListEvents", api.ListEventsRequest(run_id=RUN, page_size=-1), "page_size"),
     ("events", "ListEvents", api.ListEventsRequest(run_id=RUN, after_seq=-1), "after_seq"),
     ("events", "ListEvents", api.ListEventsRequest(run_id=RUN, after_seq=1, cursor="c"), "after_seq"),

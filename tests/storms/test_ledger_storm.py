@@ -1,10 +1,10 @@
-"""Nothing is lost and nothing counted twice when hooks race sleeps and steps, and runtimes freeze with leases in hand.
+"""Nothing is lost and nothing counted twice when hooks race sleeps and steps, and processes freeze and die.
 
-Runs of eight branches race a hook against a sleep or a step, six rounds each. Two runtimes are alive; every now and
-then one is frozen for longer than its lease, so that its runs move on and it wakes up as a stranger; extra wake-ups
-make deliveries that nobody needed. The workflow returns what each branch took. Against that stand the answers that
-senders got: an accepted value is in the log once and, in log order, in the ledger or after its end; a refused one is
-nowhere.
+Runs of eight branches race a hook against a sleep or a step, six rounds each. Two runtimes are alive. In one storm a
+runtime is frozen now and then for longer than its lease, so that its runs move on and it wakes up as a stranger; in the
+other, runtimes and the store are killed. Extra wake-ups make deliveries that nobody needed. The workflow returns what
+each branch took. Against that stand the answers that senders got: an accepted value is in the log once and, in log
+order, in the ledger or after its end; a refused one is nowhere.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import asyncio
 import json
 import os
 import random
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -34,10 +35,10 @@ BRANCHES = 8
 ROUNDS = 6
 ROUND_SECONDS = 0.15
 
-#: Between two starts of a run, two duplicate wake-ups, two freezes; how long a freeze lasts: beyond the lease of 1 s.
+#: Between two starts of a run, two extra wake-ups, two disasters; how long a freeze lasts: beyond the lease of 1 s.
 START_SECONDS = 0.5
 WAKE_SECONDS = 0.1
-FREEZE_SECONDS = (0.4, 1.0)
+DISASTER_SECONDS = (0.4, 1.0)
 FROZEN_SECONDS = (1.2, 1.8)
 
 #: A run lives for two seconds alone, longer when its runtimes freeze in turn.
@@ -49,6 +50,7 @@ class Weather:
     """What makes it a storm."""
 
     calls: StoreCalls
+    store: services.Service
     runtimes: list[services.Service]
     rng: random.Random
     run_ids: list[str]
@@ -56,13 +58,21 @@ class Weather:
     async def freeze(self) -> None:
         """Freeze one runtime after the other, at random."""
         while True:
-            await asyncio.sleep(self.rng.uniform(*FREEZE_SECONDS))
+            await asyncio.sleep(self.rng.uniform(*DISASTER_SECONDS))
             runtime = self.rng.choice(self.runtimes)
             runtime.freeze()
             try:
                 await asyncio.sleep(self.rng.uniform(*FROZEN_SECONDS))
             finally:
                 runtime.thaw()
+
+    async def kill(self) -> None:
+        """Kill a runtime or the store, at random, and start it again."""
+        while True:
+            await asyncio.sleep(self.rng.uniform(*DISASTER_SECONDS))
+            victim = self.rng.choice([*self.runtimes, self.store])
+            await victim.kill()
+            await victim.start()
 
     async def duplicate(self) -> None:
         """Send wake-ups that nobody needs."""
@@ -73,42 +83,10 @@ class Weather:
                 await self.calls.wake(run_id, f"extra:{run_id}:{number}")
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-async def test_no_value_is_lost_or_counted_twice_in_a_storm_of_races(tmp_path: Path) -> None:
-    print(f"{RUNS} runs, seed {SEED} (HOLDFAST_LEDGER_RUNS, HOLDFAST_STORM_SEED)")
-    async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(services.store(tmp_path))
-        calls = await stack.enter_async_context(StoreCalls(store.address))
-        runtimes = [
-            await stack.enter_async_context(services.runtime(tmp_path, store.address, f"runtime{number}"))
-            for number in range(2)
-        ]
-        logs, told = await _storm(calls, runtimes)
-        refusals = sum([await _stale_refusals(runtime.address) for runtime in runtimes])
-        for runtime in runtimes:
-            assert not runtime.died.is_set()
-            assert "run blocked" not in runtime.log, runtime.log[-4000:]
-            await runtime.stop()
-        await store.stop()
-    findings = [finding for run_id, log in logs.items() for finding in balance(run_id, log, told)]
-    assert findings == []
-    audit = await audit_file(tmp_path / "store.db")
-    assert audit.findings == []
-    assert audit.messages == []
-    _require_both_outcomes(logs, told)
-    lost = sum(runtime.log.count("lease lost") for runtime in runtimes)
-    print(f"{refusals} decisions refused as stale, {lost} leases lost")
-    assert refusals > 0
-    assert lost > 0
-
-
-async def _storm(calls: StoreCalls, runtimes: list[services.Service]) -> tuple[dict[str, list[Event]], Told]:
-    rng = random.Random(SEED)
-    run_ids: list[str] = []
-    weather = Weather(calls, runtimes, rng, run_ids)
-    senders = Senders(calls, [runtime.address for runtime in runtimes], rng, ROUND_SECONDS)
-    moving = [asyncio.create_task(it) for it in (senders.run(), weather.freeze(), weather.duplicate())]
+async def _storm(weather: Weather, disasters: Coroutine[Any, Any, None]) -> tuple[dict[str, list[Event]], Told]:
+    calls, rng, run_ids = weather.calls, weather.rng, weather.run_ids
+    senders = Senders(calls, [runtime.address for runtime in weather.runtimes], rng, ROUND_SECONDS)
+    moving = [asyncio.create_task(it) for it in (senders.run(), disasters, weather.duplicate())]
     ends: list[asyncio.Task[list[Event]]] = []
     for number in range(RUNS):
         run_ids.append(f"run_{number}")
@@ -120,10 +98,65 @@ async def _storm(calls: StoreCalls, runtimes: list[services.Service]) -> tuple[d
         task.cancel()
     stopped = await asyncio.gather(*moving, return_exceptions=True)
     assert all(isinstance(it, asyncio.CancelledError) for it in stopped), stopped
+    await _revive(weather)
     await senders.finish()
     for run_id in run_ids:
         await calls.emptied(run_id, RUN_SECONDS)
     return dict(zip(run_ids, logs, strict=True)), senders.told
+
+
+async def _revive(weather: Weather) -> None:
+    """Start again what was dead when the storm ended."""
+    for service in (weather.store, *weather.runtimes):
+        if service.died.is_set():
+            await service.start()
+
+
+@asynccontextmanager
+async def _weather(folder: Path) -> AsyncIterator[Weather]:
+    print(f"{RUNS} runs, seed {SEED} (HOLDFAST_LEDGER_RUNS, HOLDFAST_STORM_SEED)")
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(services.store(folder))
+        calls = await stack.enter_async_context(StoreCalls(store.address))
+        runtimes = [services.runtime(folder, store.address, f"runtime{number}") for number in range(2)]
+        for runtime in runtimes:
+            await stack.enter_async_context(runtime)
+        yield Weather(calls, store, runtimes, random.Random(SEED), [])
+
+
+async def _check(weather: Weather, folder: Path, logs: dict[str, list[Event]], told: Told) -> None:
+    for service in (*weather.runtimes, weather.store):
+        assert not service.died.is_set()
+        await service.stop()
+    for runtime in weather.runtimes:
+        assert "run blocked" not in runtime.log, runtime.log[-4000:]
+    findings = [finding for run_id, log in logs.items() for finding in balance(run_id, log, told)]
+    assert not findings, "\n".join(findings)
+    audit = await audit_file(folder / "store.db")
+    assert audit.findings == []
+    assert audit.messages == []
+    _require_both_outcomes(logs, told)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_no_value_is_lost_or_counted_twice_in_a_storm_of_races(tmp_path: Path) -> None:
+    async with _weather(tmp_path) as weather:
+        logs, told = await _storm(weather, weather.freeze())
+        refusals = sum([await _stale_refusals(runtime.address) for runtime in weather.runtimes])
+        await _check(weather, tmp_path, logs, told)
+        lost = sum(runtime.log.count("lease lost") for runtime in weather.runtimes)
+        print(f"{refusals} decisions refused as stale, {lost} leases lost")
+        assert refusals > 0
+        assert lost > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_no_value_is_lost_or_counted_twice_when_runtimes_and_the_store_are_killed(tmp_path: Path) -> None:
+    async with _weather(tmp_path) as weather:
+        logs, told = await _storm(weather, weather.kill())
+        await _check(weather, tmp_path, logs, told)
 
 
 async def _stale_refusals(address: str) -> int:
