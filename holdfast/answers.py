@@ -186,6 +186,7 @@ BUILDERS: Final[Mapping[str, _Builder]] = MappingProxyType(
         "RUN_TERMINAL": _refused_by_status(errors.RunTerminal),
         "RETRY_TOO_EARLY": _too_early,
         "LEASE_LOST": _lease_lost,
+        "STREAM_CLOSED": _plain(errors.StreamClosed),
         "CURSOR_EXPIRED": _cursor_expired,
         "WRITE_CONFLICT": _plain(errors.WriteConflict),
         "THROTTLED": _plain(errors.Throttled),

@@ -23,7 +23,7 @@
     ├── RunExists, EntityExists, RequestIdReused
     ├── StaleSnapshot            a decision came from an old log
     │   └── SnapshotAhead        … or from a log that no longer exists
-    ├── IllegalTransition, RunTerminal, RetryTooEarly, LeaseLost
+    ├── IllegalTransition, RunTerminal, RetryTooEarly, LeaseLost, StreamClosed
     ├── CursorExpired, WriteConflict, Throttled, NotReady
     ├── Unauthenticated, PermissionDenied
     └── InternalError, CorruptLog
@@ -237,7 +237,7 @@ class HookNotFound(EntityNotFound):
 
 
 class ResourceNotFound(HoldfastError):
-    """No such queue or message."""
+    """No such queue, message or stream."""
 
 
 class NotRegistered(HoldfastError):
@@ -338,6 +338,10 @@ class LeaseLost(HoldfastError):
         super().__init__(message)
         self.message_id = message_id
         self.taken_over = taken_over
+
+
+class StreamClosed(HoldfastError):
+    """The stream is closed and takes no more chunks: write before ``close()``, or to a stream of another name."""
 
 
 class CursorExpired(HoldfastError):

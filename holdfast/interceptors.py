@@ -145,14 +145,14 @@ class Calls(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generi
                 return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), **codecs)
             case False, True:
                 return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream), **codecs)
-            case True, True:
-                return grpc.stream_stream_rpc_method_handler(self._stream(method, handler.stream_stream), **codecs)
-        raise AssertionError(f"{method}: the contract has no client streams")
+            case True, False:
+                return grpc.stream_unary_rpc_method_handler(self._unary(method, handler.stream_unary), **codecs)
+        return grpc.stream_stream_rpc_method_handler(self._stream(method, handler.stream_stream), **codecs)
 
     def _unary(self, method: str, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def answer(request: Any, context: Any) -> Any:
             async def run() -> Any:
-                return await call(_require_readable(request), context)
+                return await call(_readable(request), context)
 
             return await self._answer(method, context, run)
 
@@ -161,9 +161,8 @@ class Calls(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generi
     def _stream(self, method: str, call: Callable[..., AsyncIterator[Any]]) -> Callable[..., Awaitable[None]]:
         async def answer(request: Any, context: Any) -> None:
             async def run() -> None:
-                readable = _require_each_readable(request) if hasattr(request, "__aiter__") else request
                 # The generator is closed here, not by the garbage collector: its `finally` gives leases back.
-                async with aclosing(call(_require_readable(readable), context)) as messages:  # type: ignore[type-var]
+                async with aclosing(call(_readable(request), context)) as messages:  # type: ignore[type-var]
                     async for message in messages:
                         await context.write(message)
 
@@ -217,6 +216,11 @@ def _forgiving(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             return _Unreadable(str(error))
 
     return read
+
+
+def _readable(request: Any) -> Any:
+    """Return a request, or a stream of requests, that refuses what is no message of its type."""
+    return _require_each_readable(request) if hasattr(request, "__aiter__") else _require_readable(request)
 
 
 def _require_readable(request: Any) -> Any:

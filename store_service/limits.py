@@ -72,7 +72,7 @@ PROGRESS_MS_DEFAULT: Final = 15_000
 PROGRESS_MS_MIN: Final = 1_000
 PROGRESS_MS_MAX: Final = 60_000
 
-#: Watches and consumer streams open at once; beyond it THROTTLED.
+#: Watches, consumers, readers and writers of byte streams open at once; beyond it THROTTLED.
 STREAMS_MAX: Final = 10_000
 
 #: Units of work that may wait for the database; beyond it THROTTLED.
@@ -80,3 +80,26 @@ PENDING_WRITES_MAX: Final = 10_000
 
 #: Seconds that a draining server gives its open calls.
 DRAIN_SECONDS: Final = 10.0
+
+#: Bytes of one chunk of a byte stream, and of all chunks of one append: they fit into gRPC's default 4 MiB message.
+CHUNK_BYTES_MAX: Final = 1024 * 1024
+APPEND_BYTES_MAX: Final = 3 * 1024 * 1024
+
+#: Chunks of one append: bounds the time that other writes wait.
+APPEND_CHUNKS_MAX: Final = 1_000
+
+#: Chunks and bytes of one stream, streams of one run: beyond it the data belongs into a store of files.
+STREAM_CHUNKS_MAX: Final = 1_000_000
+STREAM_BYTES_MAX: Final = 1024 * 1024 * 1024
+RUN_STREAMS_MAX: Final = 1_000
+
+#: Characters of a media type and of a writer's id.
+CONTENT_TYPE_CHARS_MAX: Final = 128
+WRITER_ID_CHARS_MAX: Final = 512
+
+#: Chunks and bytes read at once for a reader: it holds no more than this, however slow it is.
+READ_CHUNKS_MAX: Final = 512
+READ_BYTES_MAX: Final = 1024 * 1024
+
+#: Bytes that one WriteStream has sent and that are not yet durable, before the server stops reading on.
+WRITE_BUFFER_BYTES_MAX: Final = 4 * 1024 * 1024

@@ -69,7 +69,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_ENTITY_NOT_FOUND: _ErrorReason.ValueType  # 11
     """No such step, hook, wait or event in the run; or no open hook with the token."""
     ERROR_REASON_RESOURCE_NOT_FOUND: _ErrorReason.ValueType  # 12
-    """No such queue or message."""
+    """No such queue, message or stream."""
     ERROR_REASON_NOT_REGISTERED: _ErrorReason.ValueType  # 13
     """No workflow or step with the name is registered."""
     ERROR_REASON_RUN_EXISTS: _ErrorReason.ValueType  # 20
@@ -92,6 +92,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The step may not start before its retry time."""
     ERROR_REASON_LEASE_LOST: _ErrorReason.ValueType  # 35
     """The lease behind a receipt or task token has expired or was taken over."""
+    ERROR_REASON_STREAM_CLOSED: _ErrorReason.ValueType  # 36
+    """The byte stream is closed."""
     ERROR_REASON_CURSOR_EXPIRED: _ErrorReason.ValueType  # 40
     """Events right after the cursor were deleted by retention."""
     ERROR_REASON_WRITE_CONFLICT: _ErrorReason.ValueType  # 50
@@ -127,7 +129,7 @@ ERROR_REASON_RUN_NOT_FOUND: ErrorReason.ValueType  # 10
 ERROR_REASON_ENTITY_NOT_FOUND: ErrorReason.ValueType  # 11
 """No such step, hook, wait or event in the run; or no open hook with the token."""
 ERROR_REASON_RESOURCE_NOT_FOUND: ErrorReason.ValueType  # 12
-"""No such queue or message."""
+"""No such queue, message or stream."""
 ERROR_REASON_NOT_REGISTERED: ErrorReason.ValueType  # 13
 """No workflow or step with the name is registered."""
 ERROR_REASON_RUN_EXISTS: ErrorReason.ValueType  # 20
@@ -150,6 +152,8 @@ ERROR_REASON_RETRY_TOO_EARLY: ErrorReason.ValueType  # 34
 """The step may not start before its retry time."""
 ERROR_REASON_LEASE_LOST: ErrorReason.ValueType  # 35
 """The lease behind a receipt or task token has expired or was taken over."""
+ERROR_REASON_STREAM_CLOSED: ErrorReason.ValueType  # 36
+"""The byte stream is closed."""
 ERROR_REASON_CURSOR_EXPIRED: ErrorReason.ValueType  # 40
 """Events right after the cursor were deleted by retention."""
 ERROR_REASON_WRITE_CONFLICT: ErrorReason.ValueType  # 50

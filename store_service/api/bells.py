@@ -14,21 +14,28 @@ from contextlib import contextmanager
 from typing import Final
 
 from store_service.engines.contract import DeletedNote, Engine, EventNote, Note
+from store_service.engines.stream_contract import StreamNote
 
 #: Where the bells of watches over all runs hang.
 ALL_RUNS: Final = ""
 
 
 class Bell:
-    """One watch's bell. It rings for events of ``kinds`` (empty: of any), and for the end of its run."""
+    """One watch's bell. It rings for events of ``kinds`` (empty: of any), for the end of its run, for ``stream``."""
 
-    def __init__(self, kinds: Collection[int] = ()) -> None:
+    def __init__(self, kinds: Collection[int] = (), stream: str = "") -> None:
         self._kinds = frozenset(kinds)
+        self._stream = stream
         self._rung = asyncio.Event()
 
-    def tell(self, note: EventNote | DeletedNote) -> None:
+    def tell(self, note: EventNote | DeletedNote | StreamNote) -> None:
         """Ring when the note is about something that the watch shows."""
-        if isinstance(note, DeletedNote) or note.terminal or not self._kinds or not self._kinds.isdisjoint(note.kinds):
+        if isinstance(note, StreamNote):
+            if note.name == self._stream:
+                self.ring()
+        elif (
+            isinstance(note, DeletedNote) or note.terminal or not self._kinds or not self._kinds.isdisjoint(note.kinds)
+        ):
             self.ring()
 
     def ring(self) -> None:
@@ -53,9 +60,17 @@ class Bells:
         self._stop_listening = engine.listen(self._take_notes)
 
     @contextmanager
-    def hang(self, run_id: str, kinds: Collection[int] = ()) -> Iterator[Bell]:
-        """Hang up a bell for a run, or for ``ALL_RUNS``, while the block lasts; for events of ``kinds`` only."""
-        bell = Bell(kinds)
+    def hang(self, run_id: str, kinds: Collection[int] = (), stream: str = "") -> Iterator[Bell]:
+        """Hang up a bell for a run, or for ``ALL_RUNS``, while the block lasts; for events of ``kinds`` only.
+
+        With the name of a stream it rings for that stream's chunks too.
+        """
+        with self.hang_also(Bell(kinds, stream), run_id) as bell:
+            yield bell
+
+    @contextmanager
+    def hang_also(self, bell: Bell, run_id: str) -> Iterator[Bell]:
+        """Hang up a bell for another run as well, while the block lasts."""
         self._hung.setdefault(run_id, set()).add(bell)
         try:
             yield bell
@@ -71,7 +86,7 @@ class Bells:
 
     def _take_notes(self, notes: Sequence[Note]) -> None:
         for note in notes:
-            if isinstance(note, EventNote | DeletedNote):
+            if isinstance(note, EventNote | DeletedNote | StreamNote):
                 for name in (ALL_RUNS, note.run_id):
                     for bell in self._hung.get(name, ()):
                         bell.tell(note)

@@ -17,7 +17,15 @@ from store_service.api.parts import Context, Parts
 from store_service.rules import clock, listing, retention
 
 #: Optional features of this server, by the names of the contract's fields and methods.
-CAPABILITIES: Final = ("state_seq", "delta_after_seq", "held_receipts", "wake_queue", "watch_all_runs", "consume")
+CAPABILITIES: Final = (
+    "state_seq",
+    "delta_after_seq",
+    "held_receipts",
+    "wake_queue",
+    "watch_all_runs",
+    "consume",
+    "streams",
+)
 
 
 class RunsApi:
@@ -63,11 +71,12 @@ class RunsApi:
 
 
 def store_limits() -> api.StoreLimits:
-    """Return the limits in force that clients meet; ``chunk_bytes`` is 0 while no byte streams are served."""
+    """Return the limits in force that clients meet."""
     found = api.StoreLimits(
         payload_bytes=limits.PAYLOAD_BYTES_MAX,
         batch_events=limits.BATCH_EVENTS_MAX,
         run_events=limits.RUN_EVENTS_MAX,
+        chunk_bytes=limits.CHUNK_BYTES_MAX,
     )
     found.lease_duration.FromMilliseconds(limits.LEASE_MS_MAX)
     found.request_id_window.FromMilliseconds(limits.REQUEST_ID_WINDOW_MS)

@@ -1,4 +1,4 @@
-"""The two services of the store, put together from their parts.
+"""The three services of the store, put together from their parts.
 
 Owns nothing: every method is in the file of its area. A method of the contract that none of them serves fails the class
 check of mypy and `tests/store_api/test_contract.py`.
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import grpc.aio
 
-from holdfast.v1 import queue_service_pb2_grpc, store_service_pb2_grpc
+from holdfast.v1 import queue_service_pb2_grpc, store_service_pb2_grpc, stream_service_pb2_grpc
 from store_service.api.consume import ConsumeApi
 from store_service.api.entities import EntitiesApi
 from store_service.api.events import EventsApi
 from store_service.api.parts import Parts
 from store_service.api.queue import QueueApi
 from store_service.api.runs import RunsApi
+from store_service.api.stream_reading import StreamReadingApi
+from store_service.api.stream_writing import StreamWritingApi
 from store_service.api.watch import WatchApi
 
 
@@ -26,7 +28,12 @@ class QueueService(QueueApi, ConsumeApi, queue_service_pb2_grpc.QueueServiceServ
     """QueueService of the contract."""
 
 
+class StreamService(StreamWritingApi, StreamReadingApi, stream_service_pb2_grpc.StreamServiceServicer):
+    """StreamService of the contract."""
+
+
 def add_services(parts: Parts, server: grpc.aio.Server) -> None:
-    """Register both services with a server."""
+    """Register the services with a server."""
     store_service_pb2_grpc.add_StoreServiceServicer_to_server(StoreService(parts), server)
     queue_service_pb2_grpc.add_QueueServiceServicer_to_server(QueueService(parts), server)
+    stream_service_pb2_grpc.add_StreamServiceServicer_to_server(StreamService(parts), server)

@@ -1,7 +1,8 @@
 """Open streams: how many there may be, and how they learn that the server drains.
 
-Owns the count of watches and consumers (beyond ``most``: THROTTLED) and the one announcement that ends them. Must never
-cut a stream off: each says its own goodbye, ``holdfast/serving.py`` waits for that and only then stops the server.
+Not the byte streams of runs: those are ``stream_reading.py``. Owns the count of watches, consumers and such readers
+(beyond ``most``: THROTTLED) and the one announcement that ends them. Must never cut a stream off: each says its own
+goodbye, ``holdfast/serving.py`` waits for that and only then stops the server.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol, TypeVar
 
+from store_service.engines.stream_contract import StreamNote, StreamReads, StreamWrites
+
 T = TypeVar("T")
 
 
@@ -226,10 +228,10 @@ class DeletedNote:
     run_id: str
 
 
-Note = EventNote | QueueNote | ExpiryNote | DeletedNote
+Note = EventNote | QueueNote | ExpiryNote | DeletedNote | StreamNote
 
 
-class Reader(Protocol):
+class Reader(StreamReads, Protocol):
     """Reads of one consistent state. Rows come as stored."""
 
     def meta(self, key: str) -> str | None:
@@ -300,7 +302,7 @@ class Reader(Protocol):
     def expired_hooks(self, now_ms: int, limit: int) -> list[EntityRow]: ...
 
 
-class Transaction(Reader, Protocol):
+class Transaction(Reader, StreamWrites, Protocol):
     """Reads and writes of one unit of work. Everything it wrote goes when the unit raises."""
 
     def set_meta(self, key: str, value: str) -> None: ...
@@ -355,8 +357,8 @@ class Transaction(Reader, Protocol):
         lease end or deliver_ms above now; None for never."""
 
     def delete_run(self, run_id: str) -> int:
-        """Delete a run with everything it has (log, entities, attributes, tokens, requests); return the highest
-        store-wide position deleted. Its queue messages of the group ``run_id`` go too."""
+        """Delete a run with everything it has (log, entities, attributes, tokens, requests, streams); return the
+        highest store-wide position deleted. Its queue messages of the group ``run_id`` go too."""
 
     def forget_expired(self, now_ms: int, limit: int) -> None:
         """Delete up to ``limit`` request ids and settled receipts whose time is over, and retained tokens."""

@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 
 from store_service.engines.contract import Engine, EntityKind, EntityQuery, RunQuery, Transaction
-from store_service.engines.sqlite import open_sqlite, queries, statements
+from store_service.engines.sqlite import open_sqlite, queries, statements, stream_statements
 from tests.conformance import samples
 
-STATEMENTS = {name: text for name, text in vars(statements).items() if name.isupper() and isinstance(text, str)}
+STATEMENTS = {
+    name: text
+    for name, text in {**vars(statements), **vars(stream_statements)}.items()
+    if name.isupper() and isinstance(text, str) and not name.endswith("_UNNUMBERED")
+}
 AFTER_RUN = (1_000, "run_a")
 AFTER_ENTITY = (1_000, "run_a", "step_a")
 

@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from holdfast.interceptors import Credentials, read_only_methods
-from holdfast.v1 import queue_service_pb2, store_service_pb2
+from holdfast.v1 import queue_service_pb2, store_service_pb2, stream_service_pb2
 from holdfast.v1 import store_service_pb2 as api
 from store_service.server import SERVICES
 from tests.support.store import StoreClient, StoreProcess, create_run, refused, running_store
@@ -72,9 +72,10 @@ def test_exactly_the_methods_without_side_effects_are_open_to_the_read_token() -
     services = (
         store_service_pb2.DESCRIPTOR.services_by_name["StoreService"],
         queue_service_pb2.DESCRIPTOR.services_by_name["QueueService"],
+        stream_service_pb2.DESCRIPTOR.services_by_name["StreamService"],
     )
     everything = {method.name for service in services for method in service.methods}
-    readers = {name for name in everything if name.startswith(("Get", "List", "Watch"))}
+    readers = {name for name in everything if name.startswith(("Get", "List", "Watch", "Read"))}
     assert names == readers
 
 

@@ -21,6 +21,7 @@ from holdfast.refusal import SPECS
 from holdfast.v1 import event_pb2, payload_pb2
 from holdfast.v1 import queue_service_pb2 as queue_api
 from holdfast.v1 import store_service_pb2 as api
+from holdfast.v1 import stream_service_pb2 as stream_api
 from store_service.engines.sqlite.engine import open_sqlite
 from tests.support.queue_bench import new_message
 from tests.support.store import (
@@ -191,6 +192,14 @@ async def _(stage: Stage) -> Call:
     receipt = answer.messages[0].receipt
     await stage.client.queue.NackMessages(queue_api.NackMessagesRequest(receipts=[receipt]))
     return lambda: add(stage.client, RUN, hook_created(), ack_receipts=[receipt])
+
+
+@scenario("STREAM_CLOSED")
+async def _(stage: Stage) -> Call:
+    await create_run(stage.client, RUN)
+    ref = stream_api.StreamRef(run_id=RUN, name="tokens")
+    await stage.client.streams.CloseStream(stream_api.CloseStreamRequest(stream=ref))
+    return lambda: stage.client.streams.AppendChunks(stream_api.AppendChunksRequest(stream=ref, chunks=[b"late"]))
 
 
 @scenario("CURSOR_EXPIRED")

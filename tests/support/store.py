@@ -37,6 +37,7 @@ from holdfast.v1 import (
     queue_service_pb2_grpc,
     store_service_pb2,
     store_service_pb2_grpc,
+    stream_service_pb2_grpc,
 )
 from store_service.api.clock import Clock
 from store_service.engines.contract import Engine
@@ -50,7 +51,7 @@ _STATUS_KEY = "grpc-status-details-bin"
 
 
 class StoreClient:
-    """Stubs of a store on one channel: ``events`` (StoreService) and ``queue`` (QueueService), both of grpc.aio.
+    """Stubs of a store on one channel: ``events``, ``queue`` and ``streams``, for its three services; all of grpc.aio.
 
     Use as an async context manager or call `close`.
     """
@@ -64,6 +65,7 @@ class StoreClient:
         self.channel = grpc.aio.insecure_channel(address, options=options, interceptors=interceptors)
         self.events: Any = store_service_pb2_grpc.StoreServiceStub(self.channel)
         self.queue: Any = queue_service_pb2_grpc.QueueServiceStub(self.channel)
+        self.streams: Any = stream_service_pb2_grpc.StreamServiceStub(self.channel)
 
     async def __aenter__(self) -> StoreClient:
         return self

@@ -24,6 +24,7 @@ from store_service.engines.contract import (
 )
 from store_service.engines.sqlite import queries, rows, statements
 from store_service.engines.sqlite.connection import Session
+from store_service.engines.sqlite.streams import SqliteStreamReads
 
 READY: Final = 1
 LEASED: Final = 2
@@ -31,7 +32,7 @@ DEAD: Final = 3
 _EVERY_STATE: Final = (READY, LEASED, DEAD)
 
 
-class SqliteReader:
+class SqliteReader(SqliteStreamReads):
     """``contract.Reader`` on SQLite."""
 
     __slots__ = ("_session",)

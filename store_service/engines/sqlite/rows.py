@@ -28,26 +28,27 @@ MESSAGE_UNNUMBERED: Final = (
 MESSAGE: Final = f"number, {MESSAGE_UNNUMBERED}"
 
 
-def _columns(text: str) -> Callable[[object], tuple[Any, ...]]:
+def columns(text: str) -> Callable[[object], tuple[Any, ...]]:
+    """Return what takes the named fields of a row, in order, as parameters."""
     return attrgetter(*(name.strip('" ') for name in text.split(",")))
 
 
-run_parameters: Final = _columns(RUN)
-event_parameters: Final = _columns(EVENT)
-entity_parameters: Final = _columns(ENTITY)
-token_parameters: Final = _columns(TOKEN)
-message_parameters: Final = _columns(MESSAGE_UNNUMBERED)
+run_parameters: Final = columns(RUN)
+event_parameters: Final = columns(EVENT)
+entity_parameters: Final = columns(ENTITY)
+token_parameters: Final = columns(TOKEN)
+message_parameters: Final = columns(MESSAGE_UNNUMBERED)
 
 #: Parameters of MOVE_HEAD and PUT_HEAD: both list the same columns, the indexed ones and the run id in another order.
-moved_head_parameters: Final = _columns(
+moved_head_parameters: Final = columns(
     "update_ms, head_seq, head_at, out_of_band_at, out_of_band_seq, replay_seq, started_seq, "
     "run_id, status, expire_ms, terminal_seq"
 )
-changed_head_parameters: Final = _columns(
+changed_head_parameters: Final = columns(
     "update_ms, head_seq, head_at, out_of_band_at, out_of_band_seq, replay_seq, started_seq, "
     "status, expire_ms, terminal_seq, run_id"
 )
-put_message_parameters: Final = _columns(
+put_message_parameters: Final = columns(
     "state, key, priority, create_ms, deliver_ms, delivery_count, max_deliveries, receipt, lease_ms, "
     "lease_expire_ms, last_reason, body"
 )

@@ -19,9 +19,10 @@ from store_service.engines.contract import (
     RunRow,
     TokenRow,
 )
-from store_service.engines.sqlite import rows, statements
+from store_service.engines.sqlite import rows, statements, stream_statements
 from store_service.engines.sqlite.connection import Session
 from store_service.engines.sqlite.reader import READY, SqliteReader
+from store_service.engines.sqlite.streams import SqliteStreamWrites
 
 _ABOVE_EVERY_PRIORITY = 101
 
@@ -33,13 +34,16 @@ _DELETE_WITH_RUN = (
     statements.DELETE_TOKENS_OF_RUN,
     statements.DELETE_REQUESTS_OF_RUN,
     statements.DELETE_MESSAGES_OF_GROUP,
+    stream_statements.DELETE_CHUNKS_OF_RUN,
+    stream_statements.DELETE_WRITERS_OF_RUN,
+    stream_statements.DELETE_STREAMS_OF_RUN,
     statements.DELETE_RUN,
 )
 #: What time alone makes forgettable; parameters: now, limit.
 _FORGET = (statements.FORGET_REQUESTS, statements.FORGET_SETTLED, statements.FORGET_TOKENS)
 
 
-class SqliteTransaction(SqliteReader):
+class SqliteTransaction(SqliteStreamWrites, SqliteReader):
     """``contract.Transaction`` on SQLite. Writes to rows that are not there raise LookupError."""
 
     __slots__ = ("notes",)
