@@ -23,6 +23,8 @@ from pydantic import BaseModel
 
 from holdfast import RetryableError, hook, run_info, sleep, step, step_info, workflow
 
+Problem = Literal["missing", "changed", "added"]
+
 
 class Options(BaseModel):
     """What to audit and how patiently. ``site`` is a site-packages directory; None means those of this interpreter."""
@@ -44,7 +46,7 @@ class Finding(BaseModel):
     """One file that is not as its distribution says."""
 
     path: str
-    problem: Literal["missing", "changed", "added"]
+    problem: Problem
 
 
 class Verdict(BaseModel):
@@ -129,7 +131,9 @@ def inspect(target: Target) -> Verdict:
     """Hashes every recorded file of one distribution and looks for files that nobody recorded."""
     info = Path(target.info)
     record = list(read_record(info))
-    problems = {recorded.path: problem for recorded in record if (problem := problem_of(recorded))}
+    problems: dict[str, Problem] = {
+        recorded.path: problem for recorded in record if (problem := problem_of(recorded)) is not None
+    }
     known = {recorded.path for recorded in record}
     known.update(recorded.path for neighbour in target.neighbours for recorded in read_record(Path(neighbour)))
     for root in package_roots(info):
@@ -166,7 +170,7 @@ def read_record(info: Path) -> Iterator[Recorded]:
                 yield Recorded(os.path.normpath(info.parent / name), digest, size)
 
 
-def problem_of(recorded: Recorded) -> Literal["missing", "changed"] | None:
+def problem_of(recorded: Recorded) -> Problem | None:
     """Compares a file with what was recorded of it. A file recorded without a digest only has to exist."""
     try:
         content = Path(recorded.path).read_bytes()

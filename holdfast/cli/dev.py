@@ -76,7 +76,7 @@ async def _develop(
     try:
         store = await Service.start("store", store_command(listen=store_listen, database=database))
     except ServiceEnded as ended:
-        return ended.exit_code
+        return max(ended.exit_code, 0) or NOT_REACHABLE
     _say(f"store    {store.address}  ({database})")
     ending = asyncio.create_task(_stop_with(store, stopping))
     try:
@@ -102,7 +102,7 @@ async def _keep_runtime(command: Sequence[str], folders: Sequence[Path], stoppin
             runtime = await Service.start("runtime", command)
         except ServiceEnded as ended:
             if not folders:
-                return ended.exit_code or NOT_REACHABLE
+                return max(ended.exit_code, 0) or NOT_REACHABLE
             _say("the runtime did not start; it is tried again when a file changes")
             await _changed(folders, stopping)
             continue

@@ -41,7 +41,7 @@ def _standing(answer: DescribeRunResponse, now: datetime) -> Iterator[str]:
         failure = answer.last_replay_failure
         yield (
             f"{run.run_id} is blocked ({failure.type or 'replay'}): {failure.message.strip()} "
-            f"It goes on when fixed code is there and `holdfast wake {run.run_id}` was called."
+            f"It goes on by itself once the code is fixed; `holdfast wake {run.run_id}` tries at once."
         )
     elif run.status == entity_pb2.RUN_STATUS_PENDING:
         yield f"{run.run_id} waits for a runtime that knows the workflow {run.workflow_name!r} to take it."

@@ -21,7 +21,7 @@ DRAIN_SECONDS: Final = 15.0
 
 
 class ServiceEnded(Exception):
-    """A service ended instead of serving. ``exit_code`` is that of the process."""
+    """A service ended instead of serving. ``exit_code`` is that of the process, negative when a signal ended it."""
 
     def __init__(self, name: str, exit_code: int) -> None:
         super().__init__(f"the {name} ended with exit code {exit_code} before it served")
@@ -50,13 +50,15 @@ class Service:
     ) -> Service:
         """Start a service and wait until it serves; ``echo`` gets its output, line by line, ``errors`` its stderr.
 
-        Raises ServiceEnded when it ends first, TimeoutError when it does neither in time (it is killed then).
+        Raises ServiceEnded when it ends first, or when it does neither in READY_SECONDS and is killed.
         """
         process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=errors)
         service = cls(name, process, echo)
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await service._wait_until_serving()
+        except TimeoutError:
+            raise ServiceEnded(name, await service.kill()) from None
         except BaseException:
             await service.kill()
             raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Annotated, Any, Final
 
 import typer
@@ -52,7 +53,7 @@ def runs(
         found = _found_runs(connection, workflow, wanted, labels)
         if blocked:
             found = (run for run in found if _describe(connection, run.run_id).HasField("last_replay_failure"))
-        page = [run for run, _ in zip(found, range(limit), strict=False)]
+        page = list(islice(found, limit))
     if as_json:
         for run in page:
             typer.echo(as_json_line(run))
@@ -113,7 +114,7 @@ def why(
         typer.echo(sentence)
 
 
-def _status(word: str) -> int:
+def _status(word: str) -> Any:
     from holdfast.v1 import entity_pb2
 
     states = [(name, number) for name, number in entity_pb2.RunStatus.items() if number]
@@ -129,7 +130,7 @@ def _describe(connection: Any, run_id: str) -> Any:
     return connection.call(connection.runtime.DescribeRun, runtime_service_pb2.DescribeRunRequest(run_id=run_id))
 
 
-def _found_runs(connection: Any, workflow: str, statuses: list[int], attributes: dict[str, str]) -> Iterator[Any]:
+def _found_runs(connection: Any, workflow: str, statuses: list[Any], attributes: dict[str, str]) -> Iterator[Any]:
     from holdfast.v1 import runtime_service_pb2
 
     request = runtime_service_pb2.FindRunsRequest(

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from itertools import islice
 
 import pytest
 from google.protobuf import json_format
@@ -65,10 +66,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     command = [sys.executable, "-m", "holdfast.cli", *words]
     with subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True) as dev:
         assert dev.stdout is not None
-        assert [line.split()[2] for line, _ in zip(dev.stdout, range(2), strict=False)] == ["store", "runtime"]
-        yield env
-        dev.send_signal(signal.SIGINT)
-        assert dev.wait(30) == 0
+        try:
+            assert [line.split()[2] for line in islice(dev.stdout, 2)] == ["store", "runtime"]
+            yield env
+        finally:
+            dev.send_signal(signal.SIGINT)
+            assert dev.wait(30) == 0
 
 
 def say(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -55,8 +56,8 @@ def desk(tmp_path: Path) -> Iterator[dict[str, str]]:
     command = next(marker for marker, _ in BLOCKS if marker).removeprefix("<!-- background: ").split(" -->")[0]
     with subprocess.Popen(command.split(), cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True) as dev:
         assert dev.stdout is not None
-        said = [line for line, _ in zip(dev.stdout, range(2), strict=False)]
         try:
+            said = list(islice(dev.stdout, 2))
             assert any(runtime in line for line in said), said
             yield env | {"DESK": str(tmp_path), "SCRIPT": session(ports)}
         finally:
@@ -84,7 +85,7 @@ def promised(line: str) -> str:
     if line.startswith("make "):
         return f"make -C '{ROOT}' -n {line.removeprefix('make ')} > make.txt"
     if line.endswith("# refused"):
-        return f"if {line.removesuffix('# refused')} 2> refusal.txt; then exit 9; fi; grep STALE_SNAPSHOT refusal.txt"
+        return f"if {line.removesuffix('# refused')} 2> refusal.txt; then exit 9; fi; grep 'lacks event' refusal.txt"
     if line.startswith(PATIENT):
         return f"until {line}; do :; done"
     return line
