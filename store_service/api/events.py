@@ -76,25 +76,14 @@ class EventsApi:
         field: Callable[[int], str],
         lease_wake_ms: int | None = None,
     ) -> Appended:
-        _check_create(request, events, field)
+        check_create(request, events, field)
         view = views.resolve(request.view, views.OMITTED)
-        wanted = Append(
-            run_id=request.run_id,
-            events=events,
-            state_updated_at=checks.optional_natural(request, "state_updated_at", "state_updated_at"),
-            state_seq=checks.optional_natural(request, "state_seq", "state_seq"),
-            delta_after_seq=checks.optional_natural(request, "delta_after_seq", "delta_after_seq"),
-            request_id=request.request_id,
-            messages=request.messages,
-            ack_receipts=request.ack_receipts,
-            held_receipts=request.held_receipts,
-            lease_wake_ms=lease_wake_ms,
-        )
+        wanted = wanted_by(request, events, lease_wake_ms)
         now_ms = self._parts.clock()
-        return await self._parts.engine.write(lambda tx: _append_and_show(tx, wanted, view, now_ms))
+        return await self._parts.engine.write(lambda tx: append_and_show(tx, wanted, view, now_ms))
 
 
-def _check_create(request: Any, events: Sequence[event_pb2.Event], field: Callable[[int], str]) -> None:
+def check_create(request: Any, events: Sequence[event_pb2.Event], field: Callable[[int], str]) -> None:
     """Fields of the whole request first, sizes after: the order of the contract."""
     if not events:
         raise invalid_field("events", "is empty; send at least one event")
@@ -110,6 +99,22 @@ def _check_create(request: Any, events: Sequence[event_pb2.Event], field: Callab
     checks.receipts(request.held_receipts, "held_receipts")
     event_checks.check_sizes(events, field)
     queue_checks.check_message_sizes(request.messages, lambda index: f"messages[{index}]")
+
+
+def wanted_by(request: Any, events: Sequence[event_pb2.Event], lease_wake_ms: int | None = None) -> Append:
+    """Return what a checked create asks of the append."""
+    return Append(
+        run_id=request.run_id,
+        events=events,
+        state_updated_at=request.state_updated_at if request.HasField("state_updated_at") else None,
+        state_seq=request.state_seq if request.HasField("state_seq") else None,
+        delta_after_seq=request.delta_after_seq if request.HasField("delta_after_seq") else None,
+        request_id=request.request_id,
+        messages=request.messages,
+        ack_receipts=request.ack_receipts,
+        held_receipts=request.held_receipts,
+        lease_wake_ms=lease_wake_ms,
+    )
 
 
 def _check_run_created(run_id: str, events: Sequence[event_pb2.Event], field: Callable[[int], str]) -> None:
@@ -134,7 +139,8 @@ def _check_position(request: api.GetEventRequest) -> None:
         checks.identifier(request.event_id, "event_id")
 
 
-def _append_and_show(tx: Transaction, wanted: Append, view: View, now_ms: int) -> Appended:
+def append_and_show(tx: Transaction, wanted: Append, view: View, now_ms: int) -> Appended:
+    """Append inside a unit of work and return the answer in the view asked for."""
     answer = append(tx, wanted, now_ms)
     if view != views.OMITTED:
         _fill(tx, answer, view)

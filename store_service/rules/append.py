@@ -159,7 +159,7 @@ def _write(
     woken = waking.wake(tx, run.run, events, bool(request.held_receipts), now_ms)
     if request.request_id:
         requests.remember(tx, request.request_id, digest, events, message_ids, now_ms)
-    if request.request_id or request.ack_receipts or request.held_receipts:
+    if request.request_id or request.ack_receipts:
         tx.forget_expired(now_ms, _FORGET_PER_WRITE)
     return Appended(
         events=events,

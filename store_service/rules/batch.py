@@ -40,7 +40,7 @@ def place(run: Draft, event: Event, origin: event_pb2.EventOrigin.ValueType, now
     event.seq = run.head_seq + 1
     event.event_id = clock.mint_event_id(at)
     event.origin = origin
-    event.create_time.CopyFrom(clock.to_timestamp(clock.wall_time(now_ms, run.update_ms)))
+    clock.set_ms(event.create_time, clock.wall_time(now_ms, run.update_ms))
     projection.apply(run, event, at)
     return event
 

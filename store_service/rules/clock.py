@@ -10,21 +10,26 @@ which reports violations as soon as the ``+ 1`` is dropped. Read ``guard.py`` ne
 from __future__ import annotations
 
 import os
+import re
 from typing import Final
 
 from google.protobuf import timestamp_pb2
-from ulid import ULID
 
 #: The end of the year 9999, where Timestamp ends.
 TIME_MS_MAX: Final = 253_402_300_799_999
 
 _EVENT_PREFIX = "evt_"
 
-# Read here and not by the ULID package: this runs for every event of every append, and takes a tenth of the time.
-_ULID_CHARS = 26
-_RANDOM_BITS = 80
-_ULID_ALPHABET = frozenset("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
-_TO_BASE_32 = str.maketrans("0123456789ABCDEFGHJKMNPQRSTVWXYZ", "0123456789abcdefghijklmnopqrstuv")
+# Written and read here and not by the ULID package: this runs for every event of every append, and takes a fifth of
+# the time. Times go ten bits at once, as pairs of characters; each random byte gives one character, the same 80 bits.
+# `tests/rules/test_clock.py` compares both ways with the package.
+_TIME_CHARS = 10
+_RANDOM_CHARS = 16
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_EVENT_ID = re.compile(f"{_EVENT_PREFIX}([{_ALPHABET}]{{{_TIME_CHARS}}})[{_ALPHABET}]{{{_RANDOM_CHARS}}}")
+_TO_BASE_32 = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+_BYTE_TO_CHARACTER = _ALPHABET.encode() * 8
 
 
 def event_time(now_ms: int, head_at: int) -> int:
@@ -39,7 +44,9 @@ def wall_time(now_ms: int, update_ms: int) -> int:
 
 def mint(prefix: str, at: int) -> str:
     """Return ``prefix`` and a fresh ULID whose time part is ``at`` (epoch milliseconds)."""
-    return prefix + str(ULID.from_bytes(at.to_bytes(6, "big") + os.urandom(10)))
+    high = f"{_PAIRS[at >> 40]}{_PAIRS[at >> 30 & 1023]}{_PAIRS[at >> 20 & 1023]}"
+    low = f"{_PAIRS[at >> 10 & 1023]}{_PAIRS[at & 1023]}"
+    return prefix + high + low + os.urandom(_RANDOM_CHARS).translate(_BYTE_TO_CHARACTER).decode()
 
 
 def mint_event_id(at: int) -> str:
@@ -49,15 +56,18 @@ def mint_event_id(at: int) -> str:
 
 def time_of(event_id: str) -> int | None:
     """Return the time part of an event id in epoch milliseconds; None when it is not an event id."""
-    text = event_id.removeprefix(_EVENT_PREFIX)
-    if text == event_id or len(text) != _ULID_CHARS or not _ULID_ALPHABET.issuperset(text):
-        return None
-    return int(text.translate(_TO_BASE_32), 32) >> _RANDOM_BITS
+    found = _EVENT_ID.fullmatch(event_id)
+    return int(found[1].translate(_TO_BASE_32), 32) if found else None
 
 
 def to_timestamp(ms: int) -> timestamp_pb2.Timestamp:
     """Return epoch milliseconds as a Timestamp."""
     return timestamp_pb2.Timestamp(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000)
+
+
+def set_ms(timestamp: timestamp_pb2.Timestamp, ms: int) -> None:
+    """Set a Timestamp that belongs to a message, in place: half of the cost of making one and copying it there."""
+    timestamp.seconds, timestamp.nanos = ms // 1000, ms % 1000 * 1_000_000
 
 
 def to_ms(timestamp: timestamp_pb2.Timestamp) -> int:

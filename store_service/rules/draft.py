@@ -77,7 +77,8 @@ class Draft:
     """One run in work; a run that does not exist yet has ``head_seq`` 0 and status 0.
 
     ``run`` is the body of the run row; ``touched`` and ``tokens`` hold what `save` writes (a token that is None
-    is given back).
+    is given back). ``found`` are entities that were looked up and not changed: the same is asked for by
+    ``admission.py`` and then by ``projection.py``, and read once.
     """
 
     run_id: str
@@ -97,6 +98,7 @@ class Draft:
     is_body_changed: bool = False
     are_attributes_changed: bool = False
     touched: dict[tuple[EntityKind, str], Entity] = field(default_factory=dict)
+    found: dict[tuple[EntityKind, str], Entity] = field(default_factory=dict)
     tokens: dict[str, TokenRow | None] = field(default_factory=dict)
 
     @property
@@ -106,11 +108,15 @@ class Draft:
 
     def find(self, kind: EntityKind, entity_id: str) -> Entity | None:
         """Return an entity as the events so far left it, without marking it as touched; None when there is none."""
-        known = self.touched.get((kind, entity_id))
+        key = (kind, entity_id)
+        known = self.touched.get(key) or self.found.get(key)
         if known is not None:
             return known
         row = self.source.entity(self.run_id, kind, entity_id)
-        return _entity_in_work(row) if row is not None else None
+        if row is None:
+            return None
+        entity = self.found[key] = _entity_in_work(row)
+        return entity
 
     def touch(self, entity: Entity) -> Entity:
         """Take an entity into the rows that `save` writes."""

@@ -30,6 +30,8 @@ def is_json(payload: Payload) -> bool:
     """Return whether the body, as it stands, is JSON: a JSON media type with no coding on top."""
     if payload.content_encoding:
         return False
+    if not payload.content_type:
+        return True
     media_type = payload.content_type.partition(";")[0].strip().lower()
     return media_type in ("", "application/json") or media_type.endswith("+json")
 
@@ -52,10 +54,14 @@ def normalise(payload: Payload, field: str) -> Payload:
     """
     stored = Payload()
     stored.CopyFrom(payload)
-    stored.size_bytes = 0
-    _BODIES[payload.WhichOneof("body")](stored, field)
-    stored.size_bytes = size_bytes(stored)
+    _normalise(stored, field)
     return stored
+
+
+def _normalise(payload: Payload, field: str) -> None:
+    payload.size_bytes = 0
+    _BODIES[payload.WhichOneof("body")](payload, field)
+    payload.size_bytes = size_bytes(payload)
 
 
 def _keep_none(payload: Payload, field: str) -> None:
@@ -173,8 +179,7 @@ def of_event(event: event_pb2.Event, field: str = "") -> Found:
     """Yield every payload of an event with its path below ``field`` ("event." gives "event.run_created.input")."""
     arm = event.WhichOneof("attributes")
     walk = _EVENT_ARMS.get(arm) if arm else None
-    if arm and walk:
-        yield from walk(getattr(event, arm), f"{field}{arm}.")
+    return walk(getattr(event, arm), f"{field}{arm}.") if arm and walk else iter(())
 
 
 def of_run(run: entity_pb2.Run) -> Found:
@@ -191,5 +196,5 @@ def of_entity(entity: entity_pb2.Step | entity_pb2.Hook | entity_pb2.Wait) -> Fo
 
 def normalise_event(event: event_pb2.Event, field: str) -> None:
     """Bring every payload of an event into its stored form, in place. Raises Refusal INVALID_FIELD."""
-    for path, payload in list(of_event(event, f"{field}.")):
-        payload.CopyFrom(normalise(payload, path))
+    for path, payload in of_event(event, f"{field}."):
+        _normalise(payload, path)

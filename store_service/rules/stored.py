@@ -76,12 +76,12 @@ def run_of(row: RunRow) -> entity_pb2.Run:
 def complete_run(run: entity_pb2.Run, row: RunRow) -> entity_pb2.Run:
     """Set on ``run`` what the columns of its row say, and return it."""
     run.status = entity_pb2.RunStatus.ValueType(row.status)
-    run.create_time.CopyFrom(clock.to_timestamp(row.create_ms))
-    run.update_time.CopyFrom(clock.to_timestamp(row.update_ms))
+    clock.set_ms(run.create_time, row.create_ms)
+    clock.set_ms(run.update_time, row.update_ms)
     if row.terminal_seq:
-        run.complete_time.CopyFrom(clock.to_timestamp(row.update_ms))
+        clock.set_ms(run.complete_time, row.update_ms)
     if row.expire_ms is not None:
-        run.expire_time.CopyFrom(clock.to_timestamp(row.expire_ms))
+        clock.set_ms(run.expire_time, row.expire_ms)
     guard = run.guard
     guard.head_seq, guard.head_at, guard.replay_seq = row.head_seq, row.head_at, row.replay_seq
     guard.out_of_band_at, guard.out_of_band_seq = row.out_of_band_at, row.out_of_band_seq

@@ -62,18 +62,21 @@ def omit(payload: Payload) -> Payload:
         content_encoding=payload.content_encoding,
         size_bytes=payloads.size_bytes(payload),
     )
-    kept.metadata.update(payload.metadata)
+    # MergeFrom: `update` copies a map entry by entry in Python, and this runs for every payload of every append.
+    kept.metadata.MergeFrom(payload.metadata)
     return kept
 
 
 def _show(found: Iterable[tuple[str, Payload]], view: View) -> None:
     change = _CHANGES[view]
-    for _, payload in list(found):
+    for _, payload in found:
         change(payload)
 
 
 def _leave_out(payload: Payload) -> None:
-    payload.CopyFrom(omit(payload))
+    payload.size_bytes = payloads.size_bytes(payload)
+    if body := payload.WhichOneof("body"):
+        payload.ClearField(body)
 
 
 def _note_size(payload: Payload) -> None:

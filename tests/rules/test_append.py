@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from ulid import ULID
 
 from holdfast.refusal import Refusal
 from holdfast.v1 import entity_pb2, event_pb2
@@ -22,7 +23,7 @@ def wakes(reader: write.Reader) -> list[tuple[int, str, int]]:
 
 async def test_the_store_picks_a_run_id_and_dense_places(book: Book) -> None:
     done = await book.append("", write.run_created(), write.run_started())
-    assert done.run.run_id.startswith("run_") and clock.ULID.from_str(done.run.run_id[4:]).milliseconds == NOW
+    assert done.run.run_id.startswith("run_") and ULID.from_str(done.run.run_id[4:]).milliseconds == NOW
     assert [event.seq for event in done.events] == [1, 2]
     assert {event.run_id for event in done.events} == {done.run.run_id}
     assert done.next_cursor == cursors.run_cursor(done.run.run_id, 2)

@@ -1,9 +1,9 @@
 """Group commit: many units of work, one durable commit.
 
-Runs on the writer's thread, in one crossing per batch. Each unit runs inside a savepoint, so that one that raises
-leaves no trace and disturbs nobody; then one COMMIT makes the rest durable together. What SQLite itself cannot do
-(disk full, I/O error, locked by another process) ends the whole batch: nothing of it is written, and the sqlite3.Error
-goes to every caller as the refusal of ``refusal_of``. Read next: ``engine.py``.
+Runs on the writer's thread, in one crossing per batch. Each of several units runs inside a savepoint, so that one that
+raises leaves no trace and disturbs nobody; then one COMMIT makes the rest durable together. What SQLite itself cannot
+do (disk full, I/O error, locked by another process) ends the whole batch: nothing of it is written, and the
+sqlite3.Error goes to every caller as the refusal of ``refusal_of``. Read next: ``engine.py``.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ def commit_together(session: Session, units: Sequence[Unit]) -> list[Outcome]:
     """
     session.execute("BEGIN IMMEDIATE")
     try:
+        if len(units) == 1:
+            return [_run_alone(session, units[0])]
         outcomes = [_run(session, unit) for unit in units]
         session.execute("COMMIT")
     except BaseException:
@@ -51,6 +53,20 @@ def commit_together(session: Session, units: Sequence[Unit]) -> list[Outcome]:
             session.execute("ROLLBACK")
         raise
     return outcomes
+
+
+def _run_alone(session: Session, unit: Unit) -> Outcome:
+    """Run the only unit of a batch: its rollback is that of the transaction, so it needs no savepoint."""
+    transaction = SqliteTransaction(session)
+    try:
+        value = unit(transaction)
+    except BaseException as exc:
+        if _primary_code(exc) in _ENDS_BATCH:
+            raise
+        session.execute("ROLLBACK")
+        return Outcome(error=_carriable(exc))
+    session.execute("COMMIT")
+    return Outcome(value=value, notes=transaction.notes)
 
 
 def _run(session: Session, unit: Unit) -> Outcome:
