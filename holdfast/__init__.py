@@ -68,20 +68,26 @@ from holdfast.primitives import (
     uuid4,
 )
 from holdfast.retry import RetryPolicy
+from holdfast.stream_items import Chunk, Reset
+from holdfast.streams import StreamWriter, stream
 
 if TYPE_CHECKING:
     from holdfast.client import Client, RunHandle
-    from holdfast.sync_client import SyncClient, SyncRunHandle
+    from holdfast.stream_reader import StreamReader
+    from holdfast.sync_client import SyncClient, SyncRunHandle, SyncStreamReader
 
 _LATER: Final = {
     "Client": "holdfast.client",
     "RunHandle": "holdfast.client",
+    "StreamReader": "holdfast.stream_reader",
     "SyncClient": "holdfast.sync_client",
     "SyncRunHandle": "holdfast.sync_client",
+    "SyncStreamReader": "holdfast.sync_client",
 }
 
 
 __all__ = [
+    "Chunk",
     "Client",
     "CorruptLog",
     "CursorExpired",
@@ -108,6 +114,7 @@ __all__ = [
     "RemoteError",
     "ReplayDivergence",
     "RequestIdReused",
+    "Reset",
     "ResourceNotFound",
     "RetryPolicy",
     "RetryTooEarly",
@@ -126,8 +133,11 @@ __all__ = [
     "StepInfo",
     "StepTimeout",
     "StreamClosed",
+    "StreamReader",
+    "StreamWriter",
     "SyncClient",
     "SyncRunHandle",
+    "SyncStreamReader",
     "Throttled",
     "Unauthenticated",
     "WriteConflict",
@@ -142,6 +152,7 @@ __all__ = [
     "sleep",
     "step",
     "step_info",
+    "stream",
     "uuid4",
     "workflow",
 ]

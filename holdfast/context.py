@@ -86,6 +86,16 @@ class HookPort(Protocol):
     def is_disposed(self) -> bool: ...
 
 
+class StreamPort(Protocol):
+    """A step's writing end of one stream."""
+
+    async def write(self, chunk: bytes) -> None:
+        """Append a chunk; waits while much is on its way. Safe from any event loop. Raises StreamClosed."""
+
+    async def close(self) -> None:
+        """Close the stream once everything written is durable. Idempotent."""
+
+
 class WorkflowContext(Protocol):
     """What a workflow body can reach. Everything is deterministic: a function of the log."""
 
@@ -119,6 +129,9 @@ class StepContext(Protocol):
         """Report life and details. A plain call, safe from any thread; raises nothing but SerializationError."""
 
     def set_attributes(self, changes: Mapping[str, str | None]) -> Awaitable[None]: ...
+
+    def open_stream(self, run_id: str, name: str, content_type: str) -> StreamPort:
+        """Return the writing end of a stream of a run, the same one for each call in an attempt."""
 
     @property
     def is_cancelled(self) -> bool: ...

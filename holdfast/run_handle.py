@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, overload
 
 import grpc
 
@@ -17,9 +17,12 @@ from holdfast.connection import PASSING, Connection, Patience
 from holdfast.definitions import WorkflowDefinition
 from holdfast.durations import Duration, duration_ms
 from holdfast.requests import cancel_request, milliseconds, result_of, status_word
-from holdfast.v1 import entity_pb2, event_pb2, payload_pb2, runtime_service_pb2
+from holdfast.stream_items import check_name
+from holdfast.stream_reader import StreamReader
+from holdfast.v1 import entity_pb2, event_pb2, payload_pb2, runtime_service_pb2, stream_service_pb2
 
 _R = TypeVar("_R", covariant=True)
+_I = TypeVar("_I")
 
 #: Milliseconds of one AwaitRun; the server allows 60 seconds.
 SLICE_MS: Final = 50_000
@@ -100,6 +103,37 @@ class RunHandle(Generic[_R]):
                 await patience.wait(error)
             else:
                 await asyncio.sleep(EARLY_PAUSE_SECONDS)
+
+    @overload
+    def stream(
+        self, name: str = "default", *, type: type[_I], start_index: int = 0, mode: str = "live"
+    ) -> StreamReader[_I]: ...
+
+    @overload
+    def stream(
+        self, name: str = "default", *, type: Any = Any, start_index: int = 0, mode: str = "live"
+    ) -> StreamReader[Any]: ...
+
+    def stream(
+        self, name: str = "default", *, type: Any = Any, start_index: int = 0, mode: str = "live"
+    ) -> StreamReader[Any]:
+        """Return a reader of one of the run's streams: iterate it for items, or its ``chunks()``.
+
+        ``start_index`` counts from the end when negative; ``mode`` "final" yields only what attempts that succeeded
+        wrote. Raises ValueError for a malformed name or mode.
+        """
+        return StreamReader(
+            self._connection, self._run_id, name, kind=type, start_index=start_index, mode=mode
+        )
+
+    async def stream_info(self, name: str = "default") -> stream_service_pb2.StreamInfo:
+        """Return the state of a stream: length, size, whether it is closed. Raises ResourceNotFound when there is none.
+
+        It exists from its first item on. Raises RunNotFound too.
+        """
+        request = runtime_service_pb2.GetRunStreamRequest(run_id=self._run_id, name=check_name(name))
+        answer: runtime_service_pb2.GetRunStreamResponse = await self._connection.call("GetRunStream", request)
+        return answer.stream
 
     async def _messages(
         self, request: runtime_service_pb2.WatchRunRequest, patience: Patience

@@ -18,10 +18,13 @@ from typing import Any, Generic, TypeVar, overload
 from holdfast.client import Client
 from holdfast.durations import Duration
 from holdfast.run_handle import RunHandle
-from holdfast.v1 import entity_pb2, event_pb2, runtime_service_pb2
+from holdfast.stream_items import Chunk, Reset
+from holdfast.stream_reader import StreamReader
+from holdfast.v1 import entity_pb2, event_pb2, runtime_service_pb2, stream_service_pb2
 
 R = TypeVar("R")
 _R = TypeVar("_R", covariant=True)
+_I = TypeVar("_I")
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -60,8 +63,42 @@ class SyncRunHandle(Generic[_R]):
         """See ``RunHandle.events``; blocks until the next event."""
         return _iterate(self._handle.events())
 
+    @overload
+    def stream(
+        self, name: str = "default", *, type: type[_I], start_index: int = 0, mode: str = "live"
+    ) -> SyncStreamReader[_I]: ...
+
+    @overload
+    def stream(
+        self, name: str = "default", *, type: Any = Any, start_index: int = 0, mode: str = "live"
+    ) -> SyncStreamReader[Any]: ...
+
+    def stream(
+        self, name: str = "default", *, type: Any = Any, start_index: int = 0, mode: str = "live"
+    ) -> SyncStreamReader[Any]:
+        """See ``RunHandle.stream``."""
+        return SyncStreamReader(self._handle.stream(name, type=type, start_index=start_index, mode=mode))
+
+    def stream_info(self, name: str = "default") -> stream_service_pb2.StreamInfo:
+        """See ``RunHandle.stream_info``."""
+        return _wait(self._handle.stream_info(name))
+
     def __repr__(self) -> str:
         return f"<SyncRunHandle {self.id}>"
+
+
+class SyncStreamReader(Generic[_R]):
+    """A stream to be read, see ``StreamReader``; blocks until the next item."""
+
+    def __init__(self, reader: StreamReader[_R]) -> None:
+        self._reader = reader
+
+    def __iter__(self) -> Iterator[_R]:
+        return _iterate(aiter(self._reader))
+
+    def chunks(self) -> Iterator[Chunk[_R] | Reset]:
+        """See ``StreamReader.chunks``."""
+        return _iterate(self._reader.chunks())
 
 
 class SyncClient:

@@ -19,7 +19,15 @@ from grpc.aio import Channel
 from ulid import ULID
 
 from holdfast.errors import HoldfastError, NotReady, Throttled, WriteConflict
-from holdfast.v1 import event_pb2, queue_service_pb2, queue_service_pb2_grpc, store_service_pb2, store_service_pb2_grpc
+from holdfast.v1 import (
+    event_pb2,
+    queue_service_pb2,
+    queue_service_pb2_grpc,
+    store_service_pb2,
+    store_service_pb2_grpc,
+    stream_service_pb2,
+    stream_service_pb2_grpc,
+)
 from holdfast.wire import from_rpc_error
 from runtime_service.names import RUN_QUEUE, WAKE_DELIVERIES_MAX, WAKE_KEY
 
@@ -70,6 +78,7 @@ class Store:
         self._channel: Channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self.events: Any = store_service_pb2_grpc.StoreServiceStub(self._channel)
         self.queue: Any = queue_service_pb2_grpc.QueueServiceStub(self._channel)
+        self.streams: Any = stream_service_pb2_grpc.StreamServiceStub(self._channel)
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
@@ -150,6 +159,26 @@ class Store:
         """Open one watch. Ends or raises a typed error when the stream does; resuming is the caller's."""
         try:
             async for message in self.events.WatchEvents(request, metadata=self._metadata):
+                yield message
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from None
+
+    async def append_chunks(
+        self, request: stream_service_pb2.AppendChunksRequest
+    ) -> stream_service_pb2.AppendChunksResponse:
+        """Append to a byte stream, waiting for a store that is away as long as the caller does."""
+        append: Call[stream_service_pb2.AppendChunksResponse] = self.streams.AppendChunks
+        while True:
+            try:
+                return await self.call(append, request)
+            except HoldfastError as error:
+                if not is_passing(error):
+                    raise
+
+    async def read_stream(self, request: stream_service_pb2.ReadStreamRequest) -> AsyncIterator[Any]:
+        """Open one read of a byte stream. Ends or raises a typed error; resuming is the caller's."""
+        try:
+            async for message in self.streams.ReadStream(request, metadata=self._metadata):
                 yield message
         except grpc.RpcError as error:
             raise from_rpc_error(error) from None

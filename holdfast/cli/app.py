@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
-from holdfast.cli import dev, health, reading, services, starting, steering
+from holdfast.cli import dev, health, reading, services, starting, steering, streaming
 from holdfast.cli.exits import CommandError, exit_code_of, line_of
 from holdfast.errors import HoldfastError
 
@@ -34,6 +34,7 @@ app.command("start")(starting.start)
 app.command("runs")(reading.runs)
 app.command("show")(reading.show)
 app.command("events")(reading.events)
+app.command("stream")(streaming.stream)
 app.command("why")(reading.why)
 app.command("resume")(steering.resume)
 app.command("cancel")(steering.cancel)

@@ -13,6 +13,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from holdfast.v1 import entity_pb2 as _entity_pb2
 from holdfast.v1 import event_pb2 as _event_pb2
 from holdfast.v1 import payload_pb2 as _payload_pb2
+from holdfast.v1 import stream_service_pb2 as _stream_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -635,6 +636,148 @@ class RunProgress(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RunProgress: _TypeAlias = RunProgress  # noqa: Y015
+
+@_typing.final
+class ReadRunStreamRequest(_message.Message):
+    """Request of RuntimeService.ReadRunStream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    START_INDEX_FIELD_NUMBER: _builtins.int
+    PROGRESS_INTERVAL_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    WITH_RESETS_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """The run."""
+    name: _builtins.str
+    """Name of the stream. Empty means "default"."""
+    start_index: _builtins.int
+    """Index to begin with; negative counts from the end."""
+    mode: _stream_service_pb2.StreamReadMode.ValueType
+    """Which chunks to send. Default STREAM_READ_MODE_LIVE."""
+    with_resets: _builtins.bool
+    """Tell with `reset` when a new attempt supersedes chunks before it; see ReadStreamRequest."""
+    @_builtins.property
+    def progress_interval(self) -> _duration_pb2.Duration:
+        """Longest silence between two messages. Absent means 15 seconds."""
+
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        start_index: _builtins.int = ...,
+        progress_interval: _duration_pb2.Duration | None = ...,
+        mode: _stream_service_pb2.StreamReadMode.ValueType = ...,
+        with_resets: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["progress_interval", b"progress_interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "name", b"name", "progress_interval", b"progress_interval", "run_id", b"run_id", "start_index", b"start_index", "with_resets", b"with_resets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadRunStreamRequest: _TypeAlias = ReadRunStreamRequest  # noqa: Y015
+
+@_typing.final
+class ReadRunStreamResponse(_message.Message):
+    """Response of RuntimeService.ReadRunStream: one message of the stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEXT_INDEX_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    RESET_FIELD_NUMBER: _builtins.int
+    next_index: _builtins.int
+    """Index to resume with."""
+    data: _builtins.bytes
+    """The chunk, index next_index - 1; absent in a heartbeat, in a reset and at the end."""
+    end: _builtins.bool
+    """True in the last message: the stream is closed or its run has ended."""
+    content_type: _builtins.str
+    """Media type of the stream, once it is known."""
+    @_builtins.property
+    def author(self) -> _stream_service_pb2.StreamAuthor:
+        """Who wrote the chunk. Absent when nobody was named."""
+
+    @_builtins.property
+    def reset(self) -> _stream_service_pb2.StreamReset:
+        """A new attempt began: what earlier attempts of its step wrote is void."""
+
+    def __init__(
+        self,
+        *,
+        next_index: _builtins.int = ...,
+        data: _builtins.bytes | None = ...,
+        end: _builtins.bool = ...,
+        content_type: _builtins.str = ...,
+        author: _stream_service_pb2.StreamAuthor | None = ...,
+        reset: _stream_service_pb2.StreamReset | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_data", b"_data", "author", b"author", "data", b"data", "reset", b"reset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_data", b"_data", "author", b"author", "content_type", b"content_type", "data", b"data", "end", b"end", "next_index", b"next_index", "reset", b"reset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__data: _TypeAlias = _typing.Literal["data"]  # noqa: Y015
+    _WhichOneofArgType__data: _TypeAlias = _typing.Literal["_data", b"_data"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__data) -> _WhichOneofReturnType__data | None: ...
+
+Global___ReadRunStreamResponse: _TypeAlias = ReadRunStreamResponse  # noqa: Y015
+
+@_typing.final
+class GetRunStreamRequest(_message.Message):
+    """Request of RuntimeService.GetRunStream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """The run."""
+    name: _builtins.str
+    """Name of the stream. Empty means "default"."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRunStreamRequest: _TypeAlias = GetRunStreamRequest  # noqa: Y015
+
+@_typing.final
+class GetRunStreamResponse(_message.Message):
+    """Response of RuntimeService.GetRunStream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stream(self) -> _stream_service_pb2.StreamInfo:
+        """The stream."""
+
+    def __init__(
+        self,
+        *,
+        stream: _stream_service_pb2.StreamInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stream", b"stream"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stream", b"stream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRunStreamResponse: _TypeAlias = GetRunStreamResponse  # noqa: Y015
 
 @_typing.final
 class FindRunsRequest(_message.Message):

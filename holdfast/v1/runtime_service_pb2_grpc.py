@@ -71,6 +71,16 @@ class RuntimeServiceStub:
                 request_serializer=holdfast_dot_v1_dot_runtime__service__pb2.WatchRunRequest.SerializeToString,
                 response_deserializer=holdfast_dot_v1_dot_runtime__service__pb2.WatchRunResponse.FromString,
                 _registered_method=True)
+        self.ReadRunStream = channel.unary_stream(
+                '/holdfast.v1.RuntimeService/ReadRunStream',
+                request_serializer=holdfast_dot_v1_dot_runtime__service__pb2.ReadRunStreamRequest.SerializeToString,
+                response_deserializer=holdfast_dot_v1_dot_runtime__service__pb2.ReadRunStreamResponse.FromString,
+                _registered_method=True)
+        self.GetRunStream = channel.unary_unary(
+                '/holdfast.v1.RuntimeService/GetRunStream',
+                request_serializer=holdfast_dot_v1_dot_runtime__service__pb2.GetRunStreamRequest.SerializeToString,
+                response_deserializer=holdfast_dot_v1_dot_runtime__service__pb2.GetRunStreamResponse.FromString,
+                _registered_method=True)
         self.FindRuns = channel.unary_unary(
                 '/holdfast.v1.RuntimeService/FindRuns',
                 request_serializer=holdfast_dot_v1_dot_runtime__service__pb2.FindRunsRequest.SerializeToString,
@@ -148,6 +158,23 @@ class RuntimeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadRunStream(self, request, context):
+        """Streams the chunks of one of the run's byte streams from an index, then live, until the stream is
+        closed or the run has ended. Goes on by itself over restarts of the store; after a broken call go
+        on with the next_index of its last message. A stream that does not exist yet is waited for.
+        Answers RUN_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRunStream(self, request, context):
+        """Returns the state of one of the run's byte streams. Answers RUN_NOT_FOUND, RESOURCE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FindRuns(self, request, context):
         """Lists runs of the store behind this runtime, so that an application needs no second address.
         """
@@ -213,6 +240,16 @@ def add_RuntimeServiceServicer_to_server(servicer, server):
                     servicer.WatchRun,
                     request_deserializer=holdfast_dot_v1_dot_runtime__service__pb2.WatchRunRequest.FromString,
                     response_serializer=holdfast_dot_v1_dot_runtime__service__pb2.WatchRunResponse.SerializeToString,
+            ),
+            'ReadRunStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadRunStream,
+                    request_deserializer=holdfast_dot_v1_dot_runtime__service__pb2.ReadRunStreamRequest.FromString,
+                    response_serializer=holdfast_dot_v1_dot_runtime__service__pb2.ReadRunStreamResponse.SerializeToString,
+            ),
+            'GetRunStream': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRunStream,
+                    request_deserializer=holdfast_dot_v1_dot_runtime__service__pb2.GetRunStreamRequest.FromString,
+                    response_serializer=holdfast_dot_v1_dot_runtime__service__pb2.GetRunStreamResponse.SerializeToString,
             ),
             'FindRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.FindRuns,
@@ -426,6 +463,60 @@ class RuntimeService:
             '/holdfast.v1.RuntimeService/WatchRun',
             holdfast_dot_v1_dot_runtime__service__pb2.WatchRunRequest.SerializeToString,
             holdfast_dot_v1_dot_runtime__service__pb2.WatchRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadRunStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/holdfast.v1.RuntimeService/ReadRunStream',
+            holdfast_dot_v1_dot_runtime__service__pb2.ReadRunStreamRequest.SerializeToString,
+            holdfast_dot_v1_dot_runtime__service__pb2.ReadRunStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRunStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.v1.RuntimeService/GetRunStream',
+            holdfast_dot_v1_dot_runtime__service__pb2.GetRunStreamRequest.SerializeToString,
+            holdfast_dot_v1_dot_runtime__service__pb2.GetRunStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,14 @@ class RuntimeServiceStub:
     """Sends a value to an open hook. The event and the wake-up commit together."""
     WatchRun: _grpc.UnaryStreamMultiCallable[_runtime_service_pb2.WatchRunRequest, _runtime_service_pb2.WatchRunResponse]
     """Streams a run's events from a cursor, then live, and ends with OK after the run has ended."""
+    ReadRunStream: _grpc.UnaryStreamMultiCallable[_runtime_service_pb2.ReadRunStreamRequest, _runtime_service_pb2.ReadRunStreamResponse]
+    """Streams the chunks of one of the run's byte streams from an index, then live, until the stream is
+    closed or the run has ended. Goes on by itself over restarts of the store; after a broken call go
+    on with the next_index of its last message. A stream that does not exist yet is waited for.
+    Answers RUN_NOT_FOUND.
+    """
+    GetRunStream: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.GetRunStreamRequest, _runtime_service_pb2.GetRunStreamResponse]
+    """Returns the state of one of the run's byte streams. Answers RUN_NOT_FOUND, RESOURCE_NOT_FOUND."""
     FindRuns: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.FindRunsRequest, _runtime_service_pb2.FindRunsResponse]
     """Lists runs of the store behind this runtime, so that an application needs no second address."""
     FindHook: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.FindHookRequest, _runtime_service_pb2.FindHookResponse]
@@ -83,6 +91,14 @@ class RuntimeServiceAsyncStub(RuntimeServiceStub):
     """Sends a value to an open hook. The event and the wake-up commit together."""
     WatchRun: _aio.UnaryStreamMultiCallable[_runtime_service_pb2.WatchRunRequest, _runtime_service_pb2.WatchRunResponse]  # type: ignore[assignment]
     """Streams a run's events from a cursor, then live, and ends with OK after the run has ended."""
+    ReadRunStream: _aio.UnaryStreamMultiCallable[_runtime_service_pb2.ReadRunStreamRequest, _runtime_service_pb2.ReadRunStreamResponse]  # type: ignore[assignment]
+    """Streams the chunks of one of the run's byte streams from an index, then live, until the stream is
+    closed or the run has ended. Goes on by itself over restarts of the store; after a broken call go
+    on with the next_index of its last message. A stream that does not exist yet is waited for.
+    Answers RUN_NOT_FOUND.
+    """
+    GetRunStream: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.GetRunStreamRequest, _runtime_service_pb2.GetRunStreamResponse]  # type: ignore[assignment]
+    """Returns the state of one of the run's byte streams. Answers RUN_NOT_FOUND, RESOURCE_NOT_FOUND."""
     FindRuns: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.FindRunsRequest, _runtime_service_pb2.FindRunsResponse]  # type: ignore[assignment]
     """Lists runs of the store behind this runtime, so that an application needs no second address."""
     FindHook: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.FindHookRequest, _runtime_service_pb2.FindHookResponse]  # type: ignore[assignment]
@@ -154,6 +170,26 @@ class RuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_runtime_service_pb2.WatchRunResponse], _abc.AsyncIterator[_runtime_service_pb2.WatchRunResponse]]:
         """Streams a run's events from a cursor, then live, and ends with OK after the run has ended."""
+
+    @_abc_1.abstractmethod
+    def ReadRunStream(
+        self,
+        request: _runtime_service_pb2.ReadRunStreamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_runtime_service_pb2.ReadRunStreamResponse], _abc.AsyncIterator[_runtime_service_pb2.ReadRunStreamResponse]]:
+        """Streams the chunks of one of the run's byte streams from an index, then live, until the stream is
+        closed or the run has ended. Goes on by itself over restarts of the store; after a broken call go
+        on with the next_index of its last message. A stream that does not exist yet is waited for.
+        Answers RUN_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRunStream(
+        self,
+        request: _runtime_service_pb2.GetRunStreamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runtime_service_pb2.GetRunStreamResponse, _abc.Awaitable[_runtime_service_pb2.GetRunStreamResponse]]:
+        """Returns the state of one of the run's byte streams. Answers RUN_NOT_FOUND, RESOURCE_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def FindRuns(

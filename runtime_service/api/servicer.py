@@ -17,6 +17,7 @@ from runtime_service.api.finding import find_hook, find_runs
 from runtime_service.api.front import Front
 from runtime_service.api.starting import start_run
 from runtime_service.api.steering import cancel_run, resume_hook, wake_run
+from runtime_service.api.streaming import get_run_stream, read_run_stream
 from runtime_service.api.waiting import await_run, watch_run
 
 
@@ -47,6 +48,15 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
     async def WatchRun(self, request: pb.WatchRunRequest, context: Any) -> AsyncIterator[pb.WatchRunResponse]:
         async for message in each_answered(watch_run(self._front, request)):
             yield message
+
+    async def ReadRunStream(
+        self, request: pb.ReadRunStreamRequest, context: Any
+    ) -> AsyncIterator[pb.ReadRunStreamResponse]:
+        async for message in each_answered(read_run_stream(self._front, request)):
+            yield message
+
+    async def GetRunStream(self, request: pb.GetRunStreamRequest, context: Any) -> pb.GetRunStreamResponse:
+        return await answered(get_run_stream(self._front, request))
 
     async def FindRuns(self, request: pb.FindRunsRequest, context: Any) -> pb.FindRunsResponse:
         return await answered(find_runs(self._front, request))

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 
 from holdfast.errors import HoldfastError
 from holdfast.refusal import Refusal
+from holdfast.until import until
 from holdfast.v1 import entity_pb2, event_pb2, payload_pb2, runtime_service_pb2, store_service_pb2
 from runtime_service.api import checks, limits
 from runtime_service.api.cursors import WatchPosition
@@ -158,18 +159,7 @@ def _progress(run: entity_pb2.Run, message: Upstream, position: WatchPosition) -
 
 async def _until_drained(front: Front, stream: AsyncIterator[Upstream]) -> AsyncIterator[Upstream]:
     """Yield what the store sends; refuses with NOT_READY once the process drains."""
-    drained = asyncio.ensure_future(front.draining.wait())
-    try:
-        while True:
-            following = asyncio.ensure_future(anext(stream, None))
-            await asyncio.wait({following, drained}, return_when=asyncio.FIRST_COMPLETED)
-            if drained.done():
-                following.cancel()
-                raise Refusal("NOT_READY", "this runtime is shutting down: resume the watch with its last cursor")
-            message = following.result()
-            if message is None:
-                return
-            yield message
-    finally:
-        drained.cancel()
-        following.cancel()
+    async for message in until(front.draining, stream):
+        yield message
+    if front.draining.is_set():
+        raise Refusal("NOT_READY", "this runtime is shutting down: resume the watch with its last cursor")

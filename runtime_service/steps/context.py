@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from holdfast.context import RunInfo, StepInfo
+from holdfast.context import RunInfo, StepInfo, StreamPort
 from holdfast.errors import SerializationError
 from holdfast.serialization import decode_value, encode_value
 from holdfast.v1 import event_pb2, payload_pb2
 from runtime_service.steps.attempt import Attempt
 from runtime_service.steps.deadlines import Deadlines
 from runtime_service.steps.limits import HEARTBEAT_BYTES_MAX
+from runtime_service.steps.streams import AttemptStreams
 
 
 class AttemptContext:
@@ -27,7 +28,11 @@ class AttemptContext:
     """
 
     def __init__(
-        self, attempt: Attempt, deadlines: Deadlines, set_attributes_event: Callable[[event_pb2.Event], None]
+        self,
+        attempt: Attempt,
+        deadlines: Deadlines,
+        set_attributes_event: Callable[[event_pb2.Event], None],
+        streams: AttemptStreams,
     ) -> None:
         self.info = _step_info(attempt)
         self.run: RunInfo = attempt.run
@@ -35,8 +40,13 @@ class AttemptContext:
         self.is_cancelled = False
         self._deadlines = deadlines
         self._set_attributes_event = set_attributes_event
+        self.streams = streams
         self._loop = asyncio.get_running_loop()
         self.last_heartbeat: Any = decode_value(Any, attempt.heartbeat_details) if attempt.heartbeat_details else None
+
+    def open_stream(self, run_id: str, name: str, content_type: str) -> StreamPort:
+        """Return the writing end of a stream, the same for every handle on it."""
+        return self.streams.open(run_id, name, content_type)
 
     def heartbeat(self, details: Any = None) -> None:
         """Report life, and details for the next attempt; None keeps the details reported before."""

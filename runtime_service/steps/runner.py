@@ -25,7 +25,8 @@ from runtime_service.steps.attempt import Attempt, Outcome
 from runtime_service.steps.bodies import Ending, Raised, Threads, fresh_context, run_coroutine
 from runtime_service.steps.context import AttemptContext
 from runtime_service.steps.deadlines import Deadlines
-from runtime_service.steps.limits import CANCEL_GRACE_SECONDS, MS
+from runtime_service.steps.limits import CANCEL_GRACE_SECONDS, MS, STREAM_GRACE_SECONDS
+from runtime_service.steps.streams import AppendChunks, AttemptStreams
 
 __all__ = ["Attempt", "Outcome", "RunningAttempt", "StepRunner"]
 
@@ -37,7 +38,8 @@ Report = Callable[[Outcome], None]
 class StepRunner:
     """Starts attempts on the running loop; plain functions go to at most ``threads`` threads.
 
-    ``now_ms`` is the clock that facts are stamped with; ``rng`` is the jitter of retries.
+    ``now_ms`` is the clock that facts are stamped with; ``rng`` is the jitter of retries; ``append_chunks`` is how what a
+    step writes to streams reaches the store.
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class StepRunner:
         now_ms: Callable[[], int],
         rng: random.Random,
         cancel_grace_seconds: float = CANCEL_GRACE_SECONDS,
+        append_chunks: AppendChunks | None = None,
     ) -> None:
         self.threads: Final = Threads(threads)
         self.now_ms: Final = now_ms
         self.rng: Final = rng
         self.cancel_grace_seconds: Final = cancel_grace_seconds
+        self.append_chunks: Final = append_chunks
         self._tasks: set[asyncio.Task[object]] = set()
 
     def start(self, attempt: Attempt, report: Report) -> RunningAttempt:
@@ -82,7 +86,9 @@ class RunningAttempt:
         self._deadlines = Deadlines(
             attempt.definition, total_left_ms=_total_left_ms(attempt, runner.now_ms()), monotonic_ms=_monotonic_ms
         )
-        self._context = AttemptContext(attempt, self._deadlines, self._report_attributes)
+        self._context = AttemptContext(
+            attempt, self._deadlines, self._report_attributes, AttemptStreams(attempt, runner.append_chunks)
+        )
         runner.keep(asyncio.create_task(self._live(), name=f"attempt:{attempt.step_id}"))
 
     @property
@@ -108,6 +114,8 @@ class RunningAttempt:
             # An exception object that cannot be described must not leave its step running for ever.
             log.exception("attempt could not be judged", step_id=self._attempt.step_id)
             event = outcomes.failed(self._attempt, _internal(bug), self._runner.now_ms())
+        finally:
+            self._context.streams.stop()
         if self._is_recorded:
             self._report(Outcome(event))
 
@@ -169,8 +177,18 @@ class RunningAttempt:
         call = functools.partial(definition.function, *positional, **keywords)
         if definition.is_async:
             self._began()
-            return await run_coroutine(call)
-        return await self._runner.threads.run(call, context=fresh_context(self._context), began=self._began)
+            return await self._settled(await run_coroutine(call))
+        fresh = fresh_context(self._context)
+        return await self._settled(await self._runner.threads.run(call, context=fresh, began=self._began))
+
+    async def _settled(self, ending: Ending) -> Ending:
+        """Wait until what the body wrote to streams is durable; a refused write fails a body that had returned."""
+        try:
+            async with asyncio.timeout(STREAM_GRACE_SECONDS if self._context.is_cancelled else None):
+                await self._context.streams.finish()
+        except BaseException as error:
+            return ending if isinstance(ending, Raised) else Raised(error)
+        return ending
 
     def _began(self) -> None:
         self._deadlines.begin()

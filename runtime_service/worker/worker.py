@@ -50,7 +50,12 @@ class Worker:
         self.clock = StoreClock()
         self.counters = Counters()
         self.slots = Slots(options.concurrency)
-        self.runner = StepRunner(threads=options.concurrency, now_ms=self.clock, rng=random.Random())
+        self.runner = StepRunner(
+            threads=options.concurrency,
+            now_ms=self.clock,
+            rng=random.Random(),
+            append_chunks=store.append_chunks,
+        )
         self.feed = Feed(store, self.clock.set)
         self.hooks = HookDirectory()
         self._leases = LeaseKeeper(store, options.lease_ms)

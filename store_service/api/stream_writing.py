@@ -7,16 +7,17 @@ writer costs bounded memory.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from holdfast.outbox import Outbox
 from holdfast.refusal import Refusal, invalid_field
+from holdfast.until import until
 from holdfast.v1 import stream_service_pb2 as api
 from store_service import limits
 from store_service.api import stream_checks
 from store_service.api.parts import Context, Parts
-from store_service.api.until import Until
 from store_service.engines.contract import Transaction
 from store_service.rules import stream_reading, streams
 from store_service.rules.streams import Appended, StreamAppend
@@ -73,16 +74,16 @@ class _Write:
 
     async def take(self, requests: AsyncIterator[api.WriteStreamRequest]) -> api.WriteStreamResponse:
         count = 0
-        drained = Until()
+        drained = asyncio.Event()
         with self._parts.streams.open(drained.set):
-            async for request in drained.each(requests):
+            async for request in until(drained, requests):
                 if request.WhichOneof("command") != "data":
                     raise invalid_field("data", "is not set; every message after the first is a chunk")
                 stream_checks.size(request.data, f"data[{count}]")
                 await self._outbox.put(request.data)
                 count += 1
             next_chunk = await self._outbox.flush()
-        if drained.is_set:
+        if drained.is_set():
             raise _draining(next_chunk)
         return await self._answer(next_chunk, count)
 
