@@ -70,20 +70,21 @@ async def _develop(
     modules: Sequence[str], database: str, store_listen: str, runtime_listen: str, folders: Sequence[Path]
 ) -> int:
     """Run both services until a signal arrives or the store ends. Returns the exit code."""
-    stopping = asyncio.Event()
+    stopping, changed = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     try:
         store = await Service.start("store", store_command(listen=store_listen, database=database))
     except ServiceEnded as ended:
         return max(ended.exit_code, 0) or NOT_REACHABLE
-    _say(f"store    {store.address}  ({database})")
-    ending = asyncio.create_task(_stop_with(store, stopping))
+    aside = [asyncio.create_task(_stop_with(store, stopping)), asyncio.create_task(_watch(folders, changed, stopping))]
     try:
+        _say(f"store    {store.address}  ({database})")
         command = runtime_command(modules, listen=runtime_listen, store=store.address)
-        return await _keep_runtime(command, folders, stopping) or await store.stop()
+        return await _keep_runtime(command, changed if folders else None, stopping) or await store.stop()
     finally:
-        ending.cancel()
+        for task in aside:
+            task.cancel()
         await store.kill()
 
 
@@ -92,34 +93,41 @@ async def _stop_with(store: Service, stopping: asyncio.Event) -> None:
     stopping.set()
 
 
-async def _keep_runtime(command: Sequence[str], folders: Sequence[Path], stopping: asyncio.Event) -> int:
-    """Run the runtime, replacing it on every change, until ``stopping``.
+async def _watch(folders: Sequence[Path], changed: asyncio.Event, stopping: asyncio.Event) -> None:
+    """Set ``changed`` whenever a Python file in one of the folders changes. One watch for all the time: a change
+    between two runtimes is one as well."""
+    from watchfiles import PythonFilter, awatch
 
-    Returns 0, or the exit code of a runtime that ended when there are no folders to wait for a repair in.
+    if folders:
+        async for _ in awatch(*folders, watch_filter=PythonFilter(), stop_event=stopping, raise_interrupt=False):
+            changed.set()
+
+
+async def _keep_runtime(command: Sequence[str], changed: asyncio.Event | None, stopping: asyncio.Event) -> int:
+    """Run the runtime, replacing it on every change, until ``stopping``. ``changed`` is None without reloading.
+
+    Returns 0, or the exit code of a runtime that did not start when no change can repair it.
     """
+    reasons = [stopping, changed] if changed else [stopping]
     while not stopping.is_set():
+        if changed:
+            changed.clear()
         try:
             runtime = await Service.start("runtime", command)
         except ServiceEnded as ended:
-            if not folders:
+            if not changed:
                 return max(ended.exit_code, 0) or NOT_REACHABLE
             _say("the runtime did not start; it is tried again when a file changes")
-            await _changed(folders, stopping)
+            await _first(*(reason.wait() for reason in reasons))
             continue
-        _say(f"runtime  {runtime.address}")
-        await _first(_changed(folders, stopping) if folders else stopping.wait(), runtime.wait())
-        await runtime.stop()
+        try:
+            _say(f"runtime  {runtime.address}")
+            await _first(runtime.wait(), *(reason.wait() for reason in reasons))
+        finally:
+            await runtime.stop()
         if not stopping.is_set():
             _say("restarting the runtime")
     return 0
-
-
-async def _changed(folders: Sequence[Path], stopping: asyncio.Event) -> None:
-    """Return when a Python file in one of the folders changed, or when stopping."""
-    from watchfiles import PythonFilter, awatch
-
-    async for _ in awatch(*folders, watch_filter=PythonFilter(), stop_event=stopping, raise_interrupt=False):
-        return
 
 
 async def _first(*waits: Coroutine[Any, Any, object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -73,7 +74,7 @@ def test_a_change_restarts_the_runtime_and_a_broken_file_is_tried_again_when_it_
     with developing(tmp_path) as dev:
         dev.until("runtime  ")
         assert dev.answer() == "1"
-        flow.write_text("this is not Python")
+        flow.write_text("this is not Python!")
         dev.until("did not start")
         flow.write_text(FLOW.format(answer=2))
         dev.until("runtime  ")
@@ -89,3 +90,23 @@ def test_both_services_end_with_it(tmp_path: Path) -> None:
     assert dev.process.returncode == 0
     assert [child for child in children if child.is_running()] == []
     assert (tmp_path / ".holdfast/holdfast.db").exists()
+
+
+def test_both_services_end_with_it_when_nobody_reads_what_it_says(tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text(FLOW.format(answer=1))
+    words = ["dev", "flow.py", "--store-listen", "127.0.0.1:0", "--runtime-listen", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "holdfast.cli", *words]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        process.wait(40)
+        left = [other for other in psutil.process_iter(["pid"]) if _group_of(other) == process.pid]
+    assert left == []
+
+
+def _group_of(process: psutil.Process) -> int | None:
+    try:
+        return os.getpgid(process.pid)
+    except ProcessLookupError:
+        return None
