@@ -67,9 +67,11 @@ from holdfast.primitives import (
     step_info,
     uuid4,
 )
+from holdfast.response import Response
 from holdfast.retry import RetryPolicy
 from holdfast.stream_items import Chunk, Reset
 from holdfast.streams import StreamWriter, stream
+from holdfast.webhooks import Request, Webhook, webhook
 
 if TYPE_CHECKING:
     from holdfast.client import Client, RunHandle
@@ -113,9 +115,11 @@ __all__ = [
     "PermissionDenied",
     "RemoteError",
     "ReplayDivergence",
+    "Request",
     "RequestIdReused",
     "Reset",
     "ResourceNotFound",
+    "Response",
     "RetryPolicy",
     "RetryTooEarly",
     "RetryableError",
@@ -140,6 +144,7 @@ __all__ = [
     "SyncStreamReader",
     "Throttled",
     "Unauthenticated",
+    "Webhook",
     "WriteConflict",
     "WrongContext",
     "heartbeat",
@@ -154,6 +159,7 @@ __all__ = [
     "step_info",
     "stream",
     "uuid4",
+    "webhook",
     "workflow",
 ]
 

@@ -109,6 +109,9 @@ class WorkflowContext(Protocol):
 
     def set_attributes(self, changes: Mapping[str, str | None]) -> None: ...
 
+    def public_url(self) -> str:
+        """Return where the run's webhooks are reached, without a slash at the end; "" when nowhere."""
+
     def now(self) -> datetime: ...
 
     def random(self) -> _random.Random: ...
@@ -129,6 +132,9 @@ class StepContext(Protocol):
         """Report life and details. A plain call, safe from any thread; raises nothing but SerializationError."""
 
     def set_attributes(self, changes: Mapping[str, str | None]) -> Awaitable[None]: ...
+
+    def respond(self, queue: str, request_id: str, until_ms: int, response: str) -> Awaitable[bool]:
+        """Send a written response to the runtime that holds a webhook's request open; False when it does no longer."""
 
     def open_stream(self, run_id: str, name: str, content_type: str) -> StreamPort:
         """Return the writing end of a stream of a run, the same one for each call in an attempt."""

@@ -15,6 +15,10 @@ from holdfast.v1 import payload_pb2
 #: Bytes of one encoded value: half of gRPC's default message size, so that it fits with its event.
 PAYLOAD_BYTES_MAX: Final = 2 * 1024 * 1024
 
+#: Bytes of a response to a webhook's sender; and of one that is fixed when the webhook opens, which is in the log.
+RESPONSE_BYTES_MAX: Final = 1024 * 1024
+FIXED_RESPONSE_BYTES_MAX: Final = 64 * 1024
+
 #: Characters of a hook token.
 TOKEN_CHARS_MAX: Final = 512
 

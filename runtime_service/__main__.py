@@ -39,6 +39,17 @@ def main(
     store: Annotated[
         str | None, typer.Option(help="Address of the store. [env HOLDFAST_STORE_ADDRESS; 127.0.0.1:7701]")
     ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(
+            help="HTTP address for webhooks, /healthz, /readyz, /metrics; empty is off. [env HOLDFAST_HTTP; "
+            "127.0.0.1:7703]"
+        ),
+    ] = None,
+    public_url: Annotated[
+        str | None,
+        typer.Option(help="What the URLs of webhooks begin with. [env HOLDFAST_PUBLIC_URL; that of --http]"),
+    ] = None,
     concurrency: Annotated[
         int | None, typer.Option(help="Step attempts that run at once. [env HOLDFAST_CONCURRENCY; 100]")
     ] = None,
@@ -51,7 +62,15 @@ def main(
 ) -> None:
     """Execute the workflows of MODULE_OR_FILE... and serve their clients, until SIGTERM or Ctrl-C."""
     log_to_stderr()
-    given = {"listen": listen, "store": store, "concurrency": concurrency, "lease": lease, "queue": queue}
+    given = {
+        "listen": listen,
+        "store": store,
+        "http": http,
+        "public_url": public_url,
+        "concurrency": concurrency,
+        "lease": lease,
+        "queue": queue,
+    }
     settings = _settings({name: value for name, value in given.items() if value is not None})
     _load(modules)
     _warn_of_queues(settings)
@@ -101,7 +120,8 @@ async def _serve_until_signal(settings: RuntimeSettings) -> None:
             await starting
         return
     runtime = await starting
-    print(f"holdfast runtime listening on {runtime.address} (store {settings.store})", flush=True)
+    http = f", http {runtime.http.address}" if runtime.http is not None else ""
+    print(f"holdfast runtime listening on {runtime.address} (store {settings.store}{http})", flush=True)
     await signalled
     await runtime.drain()
 

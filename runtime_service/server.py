@@ -11,7 +11,7 @@ import asyncio
 import random
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -21,9 +21,13 @@ from holdfast.serving import Server
 from holdfast.v1 import runtime_service_pb2, runtime_service_pb2_grpc, store_service_pb2
 from runtime_service.api.front import Front
 from runtime_service.api.servicer import RuntimeServicer
+from runtime_service.http.opening import open_port, public_url
 from runtime_service.settings import RuntimeSettings
 from runtime_service.store import Store
 from runtime_service.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from runtime_service.http.port import HttpPort
 
 log = structlog.get_logger(__name__)
 
@@ -45,11 +49,14 @@ class RunningRuntime:
     worker: Worker
     front: Front
     server: Server
+    http: HttpPort | None = None
 
     async def drain(self) -> None:
         """Stop claiming, let step attempts end within the drain time, give every run back, close. Call it once."""
         seconds = self.worker.options.drain_seconds
-        await asyncio.gather(self.server.drain(self.front.draining.set, seconds), self.worker.drain())
+        await asyncio.gather(
+            self.server.drain(self.front.draining.set, seconds), self.worker.drain(), _close(self.http, self.front)
+        )
         await self.worker.store.close()
 
 
@@ -58,7 +65,8 @@ async def serve(settings: RuntimeSettings, registry: Registry) -> RunningRuntime
 
     Raises CannotListen. When it is cancelled, everything that it began is closed again.
     """
-    options = settings.worker_options()
+    http = open_port(settings)
+    options = settings.worker_options(public_url(settings, http))
     store = Store(settings.store, token=settings.store_token.get_secret_value())
     server = Server(
         [_SERVICE],
@@ -70,14 +78,26 @@ async def serve(settings: RuntimeSettings, registry: Registry) -> RunningRuntime
     runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(front), server.grpc)
     try:
         address = await server.start(settings.listen)
+        if http is not None:
+            await http.start(front)
         front.store_id = await _wait_for_store(settings)
         await front.worker.start()
         await server.set_serving()
+        if http is not None:
+            http.set_serving()
     except BaseException:
         await server.drain(front.draining.set, 0)
+        await _close(http, front)
         await store.close()
         raise
-    return RunningRuntime(address, front.worker, front, server)
+    return RunningRuntime(address, front.worker, front, server, http)
+
+
+async def _close(http: HttpPort | None, front: Front) -> None:
+    """Close the HTTP port once the drain has begun: senders that wait for a step's answer get theirs then."""
+    await front.draining.wait()
+    if http is not None:
+        await http.close()
 
 
 async def _wait_for_store(settings: RuntimeSettings) -> str:

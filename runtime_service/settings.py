@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from typing import Annotated, Final, Self
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -32,6 +33,8 @@ class RuntimeSettings(BaseSettings):
 
     listen: str = Field("127.0.0.1:7702", validation_alias=_from("HOLDFAST_RUNTIME_LISTEN"))
     store: str = Field("127.0.0.1:7701", validation_alias=_from("HOLDFAST_STORE_ADDRESS"))
+    http: str = Field("127.0.0.1:7703", validation_alias=_from("HOLDFAST_HTTP"))
+    public_url: str = Field("", validation_alias=_from("HOLDFAST_PUBLIC_URL"))
     concurrency: int = Field(100, ge=1, le=10_000, validation_alias=_from("HOLDFAST_CONCURRENCY"))
     lease: str = Field("15s", validation_alias=_from("HOLDFAST_LEASE"))
     queue: Annotated[list[str], NoDecode] = Field(["default"], validation_alias=_from("HOLDFAST_QUEUE"))
@@ -49,6 +52,22 @@ class RuntimeSettings(BaseSettings):
         if not LEASE_MS_MIN <= duration_ms(value, "lease") <= LEASE_MS_MAX:
             raise ValueError(f"expected {LEASE_MS_MIN / 1000:g} seconds to an hour, got {value}")
         return value
+
+    @field_validator("http")
+    @classmethod
+    def _check_http(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if value and not (host and port.isdecimal() and int(port) <= 65_535):
+            raise ValueError(f"expected host:port, or nothing to switch it off, got {value!r}")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and not (parts.scheme in ("http", "https") and parts.netloc and not parts.query + parts.fragment):
+            raise ValueError(f"expected http://host/path or https://…, got {value!r}")
+        return value.rstrip("/")
 
     @field_validator("listen", "store")
     @classmethod
@@ -69,8 +88,13 @@ class RuntimeSettings(BaseSettings):
     def _split(cls, value: object) -> object:
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
-    def worker_options(self) -> WorkerOptions:
-        """Build the worker's options, with a fresh name for this process."""
+    @property
+    def names_http(self) -> bool:
+        """Whether somebody named the HTTP address, so that it has to be free."""
+        return "http" in self.model_fields_set
+
+    def worker_options(self, public_url: str = "") -> WorkerOptions:
+        """Build the worker's options, with a fresh name for this process; ``public_url`` is for webhooks."""
         return WorkerOptions(
             runtime_id=new_runtime_id(),
             concurrency=self.concurrency,
@@ -78,6 +102,7 @@ class RuntimeSettings(BaseSettings):
             linger_ms=self.linger_ms,
             drain_seconds=self.drain_seconds,
             replay_always=self.replay_always,
+            public_url=public_url,
         )
 
 

@@ -5,6 +5,7 @@ See ``tests/support/store.py`` for what they are and for what else there is.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import pytest
 
 from tests.support.clocks import ManualClock
 from tests.support.store import Store, StoreProcess, running_store
+
+# No runtime of the tests opens the default HTTP port, in this process or a child: somebody else's may have it.
+os.environ["HOLDFAST_HTTP"] = ""
 
 
 @pytest.fixture

@@ -34,6 +34,8 @@ class Service:
     def __init__(self, name: str, process: asyncio.subprocess.Process, echo: Callable[[str], None]) -> None:
         self.name = name
         self.address = ""
+        #: The line that it said when it served.
+        self.greeting = ""
         self._process = process
         self._echo = echo
         self._is_serving = asyncio.Event()
@@ -106,6 +108,6 @@ class Service:
         async for raw in self._process.stdout:
             line = raw.decode(errors="replace").rstrip()
             if not self._is_serving.is_set() and (found := _LISTENING.search(line)):
-                self.address = found[1]
+                self.address, self.greeting = found[1], line
                 self._is_serving.set()
             self._echo(line)

@@ -518,16 +518,23 @@ class RunStarted(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RUNTIME_ID_FIELD_NUMBER: _builtins.int
+    PUBLIC_URL_FIELD_NUMBER: _builtins.int
     runtime_id: _builtins.str
     """Runtime that took it."""
+    public_url: _builtins.str
+    """Where webhooks of the run are reached: what comes before "/webhooks/" and a token, without a
+    slash at the end. Recorded once, so that every replay builds the same URLs, whichever runtime
+    it happens in. Empty means that the runtime knew none.
+    """
     def __init__(
         self,
         *,
         runtime_id: _builtins.str = ...,
+        public_url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["runtime_id", b"runtime_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["public_url", b"public_url", "runtime_id", b"runtime_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

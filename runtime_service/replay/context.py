@@ -31,6 +31,7 @@ class ReplayContext:
         self._attributes = attributes
         self._created = event_pb2.RunCreated()
         self._started_ms = 0
+        self._public_url = ""
         self._random = random.Random(0)
         self._uuids = random.Random(0)
 
@@ -45,6 +46,7 @@ class ReplayContext:
 
     def run_started(self, event: event_pb2.Event) -> None:
         self._started_ms = event_time_ms(event)
+        self._public_url = event.run_started.public_url
 
     # What the workflow asks.
 
@@ -53,6 +55,9 @@ class ReplayContext:
 
     def open_hook(self, call: HookCall) -> ReplayHook:
         return self._hooks.open(call)
+
+    def public_url(self) -> str:
+        return self._public_url
 
     def set_attributes(self, changes: Mapping[str, str | None]) -> None:
         self._attributes.change(changes)

@@ -7,7 +7,7 @@ what touches the event loop goes through ``call_soon_threadsafe``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,9 @@ from runtime_service.steps.attempt import Attempt
 from runtime_service.steps.deadlines import Deadlines
 from runtime_service.steps.limits import HEARTBEAT_BYTES_MAX
 from runtime_service.steps.streams import AttemptStreams
+
+#: Sends a written response: reply queue, request id, until when (epoch ms), response → whether somebody waited.
+Respond = Callable[[str, str, int, str], Coroutine[Any, Any, bool]]
 
 
 class AttemptContext:
@@ -33,6 +36,7 @@ class AttemptContext:
         deadlines: Deadlines,
         set_attributes_event: Callable[[event_pb2.Event], None],
         streams: AttemptStreams,
+        respond: Respond | None,
     ) -> None:
         self.info = _step_info(attempt)
         self.run: RunInfo = attempt.run
@@ -41,6 +45,7 @@ class AttemptContext:
         self._deadlines = deadlines
         self._set_attributes_event = set_attributes_event
         self.streams = streams
+        self._respond = respond
         self._loop = asyncio.get_running_loop()
         self.last_heartbeat: Any = decode_value(Any, attempt.heartbeat_details) if attempt.heartbeat_details else None
 
@@ -63,6 +68,14 @@ class AttemptContext:
             self._tell(event)
         else:
             self._loop.call_soon_threadsafe(self._tell, event)
+
+    async def respond(self, queue: str, request_id: str, until_ms: int, response: str) -> bool:
+        """Send a response to the runtime that holds the request open; False when it does no longer."""
+        assert self._respond is not None, "a runner without a way to respond got a step that needs it"
+        call = self._respond(queue, request_id, until_ms, response)
+        if asyncio.get_running_loop() is self._loop:
+            return await call
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self._loop))
 
     def _tell(self, event: event_pb2.Event) -> None:
         if not self.is_cancelled:

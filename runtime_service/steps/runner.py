@@ -23,7 +23,7 @@ from holdfast.v1 import event_pb2, payload_pb2
 from runtime_service.steps import outcomes
 from runtime_service.steps.attempt import Attempt, Outcome
 from runtime_service.steps.bodies import Ending, Raised, Threads, fresh_context, run_coroutine
-from runtime_service.steps.context import AttemptContext
+from runtime_service.steps.context import AttemptContext, Respond
 from runtime_service.steps.deadlines import Deadlines
 from runtime_service.steps.limits import CANCEL_GRACE_SECONDS, MS, STREAM_GRACE_SECONDS
 from runtime_service.steps.streams import AppendChunks, AttemptStreams
@@ -38,8 +38,8 @@ Report = Callable[[Outcome], None]
 class StepRunner:
     """Starts attempts on the running loop; plain functions go to at most ``threads`` threads.
 
-    ``now_ms`` is the clock that facts are stamped with; ``rng`` is the jitter of retries; ``append_chunks`` is how what a
-    step writes to streams reaches the store.
+    ``now_ms`` is the clock that facts are stamped with; ``rng`` is the jitter of retries; ``append_chunks`` is how what
+    a step writes to streams reaches the store; ``respond`` is how a step answers the sender of a webhook's request.
     """
 
     def __init__(
@@ -50,12 +50,14 @@ class StepRunner:
         rng: random.Random,
         cancel_grace_seconds: float = CANCEL_GRACE_SECONDS,
         append_chunks: AppendChunks | None = None,
+        respond: Respond | None = None,
     ) -> None:
         self.threads: Final = Threads(threads)
         self.now_ms: Final = now_ms
         self.rng: Final = rng
         self.cancel_grace_seconds: Final = cancel_grace_seconds
         self.append_chunks: Final = append_chunks
+        self.respond: Final = respond
         self._tasks: set[asyncio.Task[object]] = set()
 
     def start(self, attempt: Attempt, report: Report) -> RunningAttempt:
@@ -87,7 +89,11 @@ class RunningAttempt:
             attempt.definition, total_left_ms=_total_left_ms(attempt, runner.now_ms()), monotonic_ms=_monotonic_ms
         )
         self._context = AttemptContext(
-            attempt, self._deadlines, self._report_attributes, AttemptStreams(attempt, runner.append_chunks)
+            attempt,
+            self._deadlines,
+            self._report_attributes,
+            AttemptStreams(attempt, runner.append_chunks),
+            runner.respond,
         )
         runner.keep(asyncio.create_task(self._live(), name=f"attempt:{attempt.step_id}"))
 

@@ -1,4 +1,4 @@
-"""Counts of what the store refused, by cause, for `GetRuntimeInfo` and `DescribeRun`.
+"""Counts of claims, and of what the store refused, by cause: for `GetRuntimeInfo`, `DescribeRun` and /metrics.
 
 In memory only: a refused call leaves no trace in the store, by law 3, so the counts begin with the process.
 """
@@ -13,10 +13,12 @@ _RUNS_MAX: Final = 10_000
 
 
 class Counters:
-    """Refusals by cause and by run since the process began."""
+    """Claims, and refusals by cause and by run, since the process began."""
 
     def __init__(self) -> None:
         self.refusals: Counter[str] = Counter()
+        #: Wake messages claimed since the process began.
+        self.claims = 0
         self._by_run: OrderedDict[str, int] = OrderedDict()
 
     def refused(self, run_id: str, cause: str) -> None:

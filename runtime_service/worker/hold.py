@@ -177,6 +177,7 @@ class Hold:
             is_running=self._attempts.running,
             now_ms=self._around.clock(),
             runtime_id=self._around.options.runtime_id,
+            public_url=self._around.options.public_url,
             take_slot=self._take_slot,
             is_draining=self._around.is_draining,
         )

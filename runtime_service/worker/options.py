@@ -40,4 +40,7 @@ class WorkerOptions:
     #: Seconds that running attempts get when the process drains.
     drain_seconds: float = 10.0
 
+    #: Where webhooks of the runs taken up here are reached, without a slash at the end; "" is nowhere.
+    public_url: str = ""
+
     replay_always: bool = False

@@ -33,6 +33,7 @@ class Turn:
     is_running: Container[str]
     now_ms: int
     runtime_id: str
+    public_url: str
     take_slot: Callable[[], bool]
     is_draining: bool = False
     batch: Batch = field(default_factory=Batch)
@@ -40,7 +41,7 @@ class Turn:
     def take(self) -> Batch:
         """Feed, conclude and choose; returns the batch to write, empty when there is nothing to do."""
         if not self.history.is_started:
-            self._feed(_run_started(self.runtime_id))
+            self._feed(_run_started(self.runtime_id, self.public_url))
         while self.outcomes:
             self._feed(self.outcomes.popleft())
         self._fail_lost_attempts()
@@ -102,8 +103,9 @@ class Turn:
         return step.is_wanted and due and step.step_id not in self.is_running
 
 
-def _run_started(runtime_id: str) -> event_pb2.Event:
-    return event_pb2.Event(writer=runtime_id, run_started=event_pb2.RunStarted(runtime_id=runtime_id))
+def _run_started(runtime_id: str, public_url: str) -> event_pb2.Event:
+    started = event_pb2.RunStarted(runtime_id=runtime_id, public_url=public_url)
+    return event_pb2.Event(writer=runtime_id, run_started=started)
 
 
 def _step_started(step: OpenStep, runtime_id: str, now_ms: int) -> event_pb2.Event:

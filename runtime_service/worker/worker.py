@@ -18,6 +18,7 @@ from holdfast.definitions import Registry
 from holdfast.errors import HoldfastError
 from holdfast.v1 import event_pb2, queue_service_pb2, store_service_pb2
 from runtime_service.replay.instance import Instance
+from runtime_service.replies import send_reply
 from runtime_service.steps.runner import StepRunner
 from runtime_service.store import Call, Store
 from runtime_service.worker.clock import StoreClock
@@ -54,6 +55,7 @@ class Worker:
             threads=options.concurrency,
             now_ms=self.clock,
             rng=random.Random(),
+            respond=self._respond,
             append_chunks=store.append_chunks,
         )
         self.feed = Feed(store, self.clock.set)
@@ -132,6 +134,13 @@ class Worker:
         times = self._blocked[run_id] = self._blocked.get(run_id, 0) + 1
         return min(500 << min(times, 20), self.options.blocked_delay_ms_max)
 
+    async def _respond(self, queue: str, request_id: str, until_ms: int, response: str) -> bool:
+        """Answer the sender of a webhook's request, see ``StepContext.respond``."""
+        if self.clock() >= until_ms:
+            return False
+        await send_reply(self.store, queue, request_id, until_ms, response)
+        return True
+
     async def _claim_until_drained(self) -> None:
         while True:
             while (free := self.options.holds_max - len(self._tasks)) <= 0:
@@ -148,6 +157,7 @@ class Worker:
                 log.info("no claims for now", error=str(error))
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
+            self.counters.claims += len(messages)
             for message in messages:
                 self._take_up(message)
 

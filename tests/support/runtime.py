@@ -77,6 +77,7 @@ class RuntimeProcess:
         self._process: subprocess.Popen[str] | None = None
         self._errors: IO[str] = (folder / "runtime.err").open("a+")
         self.address = ""
+        self.greeting = ""
 
     def __enter__(self) -> RuntimeProcess:
         self.start()
@@ -127,6 +128,7 @@ class RuntimeProcess:
         found = re.search(r"listening on (\S+)", line)
         assert found, f"the runtime said {line!r} instead of its address\n{self.errors}"
         self.address = self._listen = found[1]
+        self.greeting = line
 
     def wait_for_log(self, text: str) -> None:
         """Wait until the process has logged a text."""
@@ -164,6 +166,10 @@ class RuntimeProcess:
         """Kill it and start it again on the same port."""
         self.kill()
         self.start()
+
+    def read_line(self) -> str:
+        """Wait for the next line that the process prints."""
+        return self._line(PROCESS_SECONDS)
 
     def _line(self, seconds: float) -> str:
         assert self._process is not None and self._process.stdout is not None
