@@ -55,8 +55,8 @@ async def await_run(front: Front, request: runtime_service_pb2.AwaitRunRequest) 
     until = asyncio.get_running_loop().time() + wait_ms / 1000
     end = _End()
     with front.worker.feed.follow(request.run_id, end):
-        # A run that is held here tells its end itself; any other is read first, for it may have ended before.
-        run = None if front.worker.holds(request.run_id) else await front.run(request.run_id, request.view)
+        # A run that goes on here tells its end itself; any other is read first, for it may have ended before.
+        run = None if front.worker.will_tell_end(request.run_id) else await front.run(request.run_id, request.view)
         is_told = True
         while is_told and (run is None or not has_ended(run)):
             is_told = await _told_before(front, end, until)

@@ -34,7 +34,7 @@ from runtime_service.replay.instance import Instance
 from runtime_service.store import is_passing
 from runtime_service.worker.attempts import Attempts
 from runtime_service.worker.batch import Batch
-from runtime_service.worker.history import GapInLog, History
+from runtime_service.worker.history import TERMINAL_TYPES, GapInLog, History
 from runtime_service.worker.surroundings import Surroundings
 from runtime_service.worker.turn import Turn
 from runtime_service.worker.writer import Refused, Writer
@@ -84,6 +84,11 @@ class Hold:
         self._active_ms = around.clock()
         self._attempts = Attempts(around, history, self._report)
         self._writer = Writer(around, history, self.receipt)
+
+    @property
+    def has_seen_end(self) -> bool:
+        """Whether the end of the run has come to this hold, and so to whoever follows the run."""
+        return self.history.is_ended or any(event.type in TERMINAL_TYPES for event in self._inbox)
 
     # What the surroundings tell it: plain calls, on the event loop.
 

@@ -118,9 +118,10 @@ class Worker:
         """Whether this process may take up another run now."""
         return not self._draining and len(self._tasks) < self.options.holds_max
 
-    def holds(self, run_id: str) -> bool:
-        """Tell whether the run is in the hands of this process."""
-        return run_id in self._holds
+    def will_tell_end(self, run_id: str) -> bool:
+        """Tell whether followers of the run are sure to hear of its end: it is held here and has not ended yet."""
+        hold = self._holds.get(run_id)
+        return hold is not None and not hold.has_seen_end
 
     def begin(self, event: event_pb2.Event, lease: queue_service_pb2.LeasedMessage) -> None:
         """Take up a run that this process just created, under the lease that came with its first event.

@@ -115,7 +115,9 @@ def _number(value: struct_pb2.Value, field: str) -> int | float:
     number = value.number_value
     if not math.isfinite(number):
         raise invalid_field(field, "holds a number that JSON does not have (NaN or Infinity)")
-    return int(number) if number.is_integer() and abs(number) <= _EXACT_INTEGER_MAX else number
+    is_whole = number.is_integer() and abs(number) <= _EXACT_INTEGER_MAX
+    # An int has no negative zero, and a value must come out as it went in.
+    return int(number) if is_whole and (number or math.copysign(1, number) > 0) else number
 
 
 _KINDS: Final[Mapping[str, Callable[[struct_pb2.Value, str], Any]]] = MappingProxyType(
