@@ -8,17 +8,20 @@ both.
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import Coroutine, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from holdfast.cli.exits import NOT_REACHABLE, CommandError
 from holdfast.cli.processes import Service, ServiceEnded
 from holdfast.cli.services import runtime_command, store_command
+
+_HTTP: Final = re.compile(r"http (\S+?)\)")
 
 
 def dev(
@@ -122,6 +125,8 @@ async def _keep_runtime(command: Sequence[str], changed: asyncio.Event | None, s
             continue
         try:
             _say(f"runtime  {runtime.address}")
+            if found := _HTTP.search(runtime.greeting):
+                _say(f"http     {found[1]}  (webhooks, /healthz, /readyz, /metrics)")
             await _first(runtime.wait(), *(reason.wait() for reason in reasons))
         finally:
             await runtime.stop()
