@@ -36,6 +36,11 @@ class Deadlines:
         self._heard_at = self._monotonic_ms()
 
     @property
+    def exist(self) -> bool:
+        """Whether there is any deadline to watch for."""
+        return self._total_at is not None or self._attempt_ms is not None or self._heartbeat_ms is not None
+
+    @property
     def left_ms(self) -> float | None:
         """Milliseconds until the next deadline, as things stand; None when there is none. Never negative."""
         times = [at for _, at in self._all()]

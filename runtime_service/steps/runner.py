@@ -13,6 +13,7 @@ import functools
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -58,6 +59,7 @@ class StepRunner:
         self.cancel_grace_seconds: Final = cancel_grace_seconds
         self.append_chunks: Final = append_chunks
         self.respond: Final = respond
+        self.is_closed = False
         self._tasks: set[asyncio.Task[object]] = set()
 
     def start(self, attempt: Attempt, report: Report) -> RunningAttempt:
@@ -65,7 +67,8 @@ class StepRunner:
         return RunningAttempt(self, attempt, report)
 
     def close(self) -> None:
-        """Cancel every body that is still there, cancelled ones that did not react among them."""
+        """Cancel every body that is still there, cancelled ones that did not react among them; nothing is reported."""
+        self.is_closed = True
         for task in list(self._tasks):
             task.cancel()
 
@@ -73,6 +76,13 @@ class StepRunner:
         """Hold on to a task until it ends: the loop itself does not."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+@dataclass(frozen=True, slots=True)
+class _CalledOff:
+    """The attempt was cancelled before its body had ended."""
+
+    reason: str
 
 
 class RunningAttempt:
@@ -95,7 +105,12 @@ class RunningAttempt:
             AttemptStreams(attempt, runner.append_chunks),
             runner.respond,
         )
-        runner.keep(asyncio.create_task(self._live(), name=f"attempt:{attempt.step_id}"))
+        self._task = self._begin_body()
+        if self._deadlines.exist:
+            self._begin_watch()
+        else:
+            # Nothing but its end and a cancel to wait for: a second task for every attempt would only cost time.
+            self._task.add_done_callback(self._tell)
 
     @property
     def details(self) -> payload_pb2.Payload | None:
@@ -111,32 +126,41 @@ class RunningAttempt:
         self._is_recorded = self._is_recorded and record
         self._cancel_reason = self._cancel_reason or reason
         self._wake.set()
+        # None is removed when the body has ended already: then its end counts, and is about to be told.
+        if self._task.remove_done_callback(self._tell):
+            self._begin_watch()
 
-    async def _live(self) -> None:
-        body = self._begin_body()
+    def _begin_watch(self) -> None:
+        self._task.add_done_callback(lambda _: self._wake.set())
+        watch = asyncio.create_task(self._watch(self._task), name=f"attempt:{self._attempt.step_id}")
+        watch.add_done_callback(self._tell)
+        self._runner.keep(watch)
+
+    def _tell(self, ended: asyncio.Task[Ending | _CalledOff]) -> None:
+        """Report what became of the attempt, once: ``ended`` is its body, or who watched that."""
         try:
-            event = await self._watch(body)
+            event = self._judge(_ending_of(ended))
         except Exception as bug:
             # An exception object that cannot be described must not leave its step running for ever.
             log.exception("attempt could not be judged", step_id=self._attempt.step_id)
             event = outcomes.failed(self._attempt, _internal(bug), self._runner.now_ms())
         finally:
             self._context.streams.stop()
-        if self._is_recorded:
+        if self._is_recorded and not self._runner.is_closed:
             self._report(Outcome(event))
 
-    async def _watch(self, body: asyncio.Task[Ending]) -> event_pb2.Event:
-        """Wait for the body, a deadline or a cancel, whichever is first, and judge it."""
+    async def _watch(self, body: asyncio.Task[Ending]) -> Ending | _CalledOff:
+        """Wait for the body, a deadline or a cancel, whichever is first; returns what that means for the attempt."""
         while not body.done() and self._cancel_reason is None:
             if kind := self._deadlines.passed:
                 await self._stop(body, f"the {kind} timeout of the step has passed")
-                return self._judge(Raised(StepTimeout(kind)))
+                return Raised(StepTimeout(kind))
             await self._pause()
         if body.done():
-            return self._judge(Raised(asyncio.CancelledError()) if body.cancelled() else body.result())
+            return _ending_of(body)
         reason = self._cancel_reason or ""
         await self._stop(body, reason)
-        return outcomes.cancelled(self._attempt, reason, self._runner.now_ms())
+        return _CalledOff(reason)
 
     async def _pause(self) -> None:
         left_ms = self._deadlines.left_ms
@@ -155,8 +179,10 @@ class RunningAttempt:
         if not done:
             log.warning("step does not react to its cancellation", step_id=self._attempt.step_id, reason=reason)
 
-    def _judge(self, ending: Ending) -> event_pb2.Event:
+    def _judge(self, ending: Ending | _CalledOff) -> event_pb2.Event:
         now_ms = self._runner.now_ms()
+        if isinstance(ending, _CalledOff):
+            return outcomes.cancelled(self._attempt, ending.reason, now_ms)
         if isinstance(ending, Raised):
             return outcomes.raised(
                 self._attempt, ending.error, details=self.details, now_ms=now_ms, rng=self._runner.rng
@@ -204,6 +230,10 @@ class RunningAttempt:
         if self._is_recorded:
             event.occur_time.FromMilliseconds(self._runner.now_ms())
             self._report(Outcome(event))
+
+
+def _ending_of(ended: asyncio.Task[Ending | _CalledOff]) -> Ending | _CalledOff:
+    return Raised(asyncio.CancelledError()) if ended.cancelled() else ended.result()
 
 
 def _monotonic_ms() -> float:

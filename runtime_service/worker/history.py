@@ -7,9 +7,7 @@ the gap for good, and no watermark could see it (hazard 4), so a gap is an error
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC
-
-from ulid import ULID
+from datetime import UTC, datetime
 
 from holdfast.context import RunInfo
 from holdfast.v1 import event_pb2
@@ -18,6 +16,10 @@ from holdfast.v1 import event_pb2
 TERMINAL_TYPES = frozenset(
     (event_pb2.EVENT_TYPE_RUN_COMPLETED, event_pb2.EVENT_TYPE_RUN_FAILED, event_pb2.EVENT_TYPE_RUN_CANCELLED)
 )
+
+#: The time of an event id: the ten characters of Crockford's base 32 after "evt_".
+_ID_TIME = slice(4, 14)
+_TO_BASE_32 = str.maketrans("0123456789ABCDEFGHJKMNPQRSTVWXYZ", "0123456789abcdefghijklmnopqrstuv")
 
 
 class GapInLog(Exception):
@@ -36,14 +38,14 @@ class History:
         self.events: list[event_pb2.Event] = []
         self.snapshot = 0
         self.attributes: dict[str, str] = {}
-        self._started: event_pb2.Event | None = None
+        self._started_at: datetime | None = None
         self.extend(events)
 
     def clear(self) -> None:
         """Forget everything: the log it was loaded from no longer exists."""
         self.events.clear()
         self.attributes.clear()
-        self._started = None
+        self._started_at = None
         self.snapshot = 0
 
     @property
@@ -60,7 +62,7 @@ class History:
 
     @property
     def is_started(self) -> bool:
-        return self._started is not None
+        return self._started_at is not None
 
     @property
     def is_ended(self) -> bool:
@@ -89,12 +91,10 @@ class History:
     def run_info(self) -> RunInfo:
         """Describe the run for a step, as of the newest event loaded."""
         created = self.events[0].run_created
-        started = self._started or self.events[0]
-        stamp = started.occur_time if started.HasField("occur_time") else started.create_time
         return RunInfo(
             run_id=self.run_id,
             workflow_name=created.workflow_name,
-            started_at=stamp.ToDatetime(tzinfo=UTC),
+            started_at=self._started_at or _happened_at(self.events[0]),
             attributes=dict(self.attributes),
             parent_run_id=created.parent_run_id or None,
             root_run_id=created.root_run_id or None,
@@ -104,7 +104,7 @@ class History:
         if event.HasField("run_created"):
             self.attributes.update(event.run_created.attributes)
         elif event.HasField("run_started"):
-            self._started = event
+            self._started_at = _happened_at(event)
         elif event.HasField("attributes_set"):
             self.attributes.update(event.attributes_set.set)
             for key in event.attributes_set.removed:
@@ -113,4 +113,10 @@ class History:
 
 def event_ms(event: event_pb2.Event) -> int:
     """Return the time part of an event id: epoch milliseconds of the log's own clock."""
-    return ULID.from_str(event.event_id.removeprefix("evt_")).milliseconds
+    # By hand: once for every write, and the ULID package takes ten times as long.
+    return int(event.event_id[_ID_TIME].translate(_TO_BASE_32), 32)
+
+
+def _happened_at(event: event_pb2.Event) -> datetime:
+    stamp = event.occur_time if event.HasField("occur_time") else event.create_time
+    return stamp.ToDatetime(tzinfo=UTC)
