@@ -7,13 +7,16 @@ import contextvars
 import json
 import threading
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from holdfast import FatalError, RetryableError, RetryPolicy, step, step_info
 from holdfast.context import STEP, WORKFLOW
 from holdfast.limits import PAYLOAD_BYTES_MAX
 from holdfast.v1 import payload_pb2
-from tests.support.attempts import attempt_of, new_runner, now_ms, outcome_of, started
+from tests.support.attempts import DEADLINE_SECONDS, attempt_of, new_runner, now_ms, outcome_of, started
 
 
 @dataclass
@@ -255,3 +258,25 @@ async def test_attributes_set_in_a_body_are_reported_before_its_result() -> None
     assert dict(first.attributes_set.set) == {"stage": "paid"}
     assert list(first.attributes_set.removed) == ["attempt"]
     assert last.HasField("step_completed")
+
+
+@pytest.mark.parametrize("timeout", [None, timedelta(minutes=1)], ids=["no timeout", "with a timeout"])
+async def test_a_closed_runner_cancels_its_bodies_and_reports_nothing(timeout: timedelta | None) -> None:
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    @step(timeout=timeout)
+    async def endless() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    runner = new_runner()
+    _, reported = started(attempt_of(endless), runner)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await begun.wait()
+        attempts = asyncio.all_tasks() - {asyncio.current_task()}
+        runner.close()
+        await asyncio.wait(attempts)
+    assert cancelled.is_set() and reported.all == []
