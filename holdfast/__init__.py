@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
+from holdfast.children import ChildRun, start
+from holdfast.compensation import Saga
 from holdfast.context import RunInfo, StepInfo
 from holdfast.decorators import step, workflow
 from holdfast.errors import (
@@ -57,6 +59,7 @@ from holdfast.errors import (
 )
 from holdfast.hooks import Hook, hook
 from holdfast.primitives import (
+    cancelled,
     heartbeat,
     last_heartbeat,
     now,
@@ -89,6 +92,7 @@ _LATER: Final = {
 
 
 __all__ = [
+    "ChildRun",
     "Chunk",
     "Client",
     "CorruptLog",
@@ -130,6 +134,7 @@ __all__ = [
     "RunInfo",
     "RunNotFound",
     "RunTerminal",
+    "Saga",
     "SerializationError",
     "SnapshotAhead",
     "StaleSnapshot",
@@ -147,6 +152,7 @@ __all__ = [
     "Webhook",
     "WriteConflict",
     "WrongContext",
+    "cancelled",
     "heartbeat",
     "hook",
     "last_heartbeat",
@@ -155,6 +161,7 @@ __all__ = [
     "run_info",
     "set_attributes",
     "sleep",
+    "start",
     "step",
     "step_info",
     "stream",

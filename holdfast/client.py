@@ -6,21 +6,25 @@ Owns the verbs that people call; requests and their checks are in ``holdfast/req
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType, TracebackType
-from typing import Any, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 from holdfast.connection import Connection
 from holdfast.durations import Duration, duration_ms
-from holdfast.errors import EntityNotFound, HoldfastError, HookNotFound, InvalidPayload, InvalidRequest
-from holdfast.requests import find_request, resume_request, start_request, workflow_of
+from holdfast.errors import EntityNotFound, HoldfastError, HookNotFound, InvalidPayload, InvalidRequest, RunNotFound
+from holdfast.requests import cancel_request, checked_run_id, find_request, resume_request, start_request, workflow_of
 from holdfast.run_handle import RunHandle
 from holdfast.v1 import entity_pb2, runtime_service_pb2
 
 R = TypeVar("R")
 _NONE: Mapping[str, Any] = MappingProxyType({})
+
+#: Calls that ``cancel_many`` has under way at once.
+_CANCELS_AT_ONCE: Final = 16
 
 
 class Client:
@@ -100,6 +104,28 @@ class Client:
     def run(self, run_id: str) -> RunHandle[Any]:
         """Return a handle on a run; its result is plain JSON."""
         return RunHandle(self._connection, run_id)
+
+    async def cancel_many(
+        self, ids: Iterable[str], reason: str = "", *, force: bool = False, recursive: bool = False
+    ) -> dict[str, str]:
+        """Cancel runs, see ``RunHandle.cancel``; return what became of each, by its id.
+
+        "cancelled" (asked to stop, or ended by force), "ended" (it had ended before) or "not_found". Raises ValueError
+        for a malformed id before anything is sent; what concerns the whole call (NotReady, Unauthenticated) is raised,
+        and the call may be repeated.
+        """
+        requests = [cancel_request(checked_run_id(it), reason, force, recursive) for it in dict.fromkeys(ids)]
+        limit = asyncio.Semaphore(_CANCELS_AT_ONCE)
+        outcomes = await asyncio.gather(*(self._cancel_outcome(it, limit) for it in requests))
+        return {request.run_id: outcome for request, outcome in zip(requests, outcomes, strict=True)}
+
+    async def _cancel_outcome(self, request: runtime_service_pb2.CancelRunRequest, limit: asyncio.Semaphore) -> str:
+        async with limit:
+            try:
+                answer: runtime_service_pb2.CancelRunResponse = await self._connection.call("CancelRun", request)
+            except RunNotFound:
+                return "not_found"
+        return "cancelled" if answer.cancelled else "ended"
 
     async def resume(
         self, token: str, value: Any = None, *, request_id: str | None = None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from holdfast.v1 import payload_pb2
+from holdfast.v1 import entity_pb2, payload_pb2, runtime_service_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,22 @@ class StreamPort(Protocol):
         """Close the stream once everything written is durable. Idempotent."""
 
 
+class RunsPort(Protocol):
+    """The runs of the store, for the built-in steps that start and steer child runs."""
+
+    def start(self, attempt: StepContext, request: runtime_service_pb2.StartRunRequest) -> Awaitable[str]:
+        """Start a child of the attempt's run, once however often the attempt is repeated; returns its id.
+
+        Raises RunExists, NotRegistered, SerializationError, InvalidRequest.
+        """
+
+    def status(self, run_id: str) -> Awaitable[entity_pb2.RunStatus.ValueType]:
+        """Return the state of a run. Raises RunNotFound."""
+
+    def cancel(self, request: runtime_service_pb2.CancelRunRequest) -> Awaitable[bool]:
+        """Ask a run to stop; False when it had ended before. Raises RunNotFound."""
+
+
 class WorkflowContext(Protocol):
     """What a workflow body can reach. Everything is deterministic: a function of the log."""
 
@@ -106,6 +122,9 @@ class WorkflowContext(Protocol):
         """
 
     def open_hook(self, call: HookCall) -> HookPort: ...
+
+    def child_run_id(self) -> str:
+        """Return the id of the next child run that the calling task starts without naming it."""
 
     def set_attributes(self, changes: Mapping[str, str | None]) -> None: ...
 
@@ -127,6 +146,9 @@ class StepContext(Protocol):
     info: StepInfo
     run: RunInfo
     last_heartbeat: Any
+
+    @property
+    def runs(self) -> RunsPort: ...
 
     def heartbeat(self, details: Any) -> None:
         """Report life and details. A plain call, safe from any thread; raises nothing but SerializationError."""

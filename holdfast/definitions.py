@@ -43,7 +43,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepDefinition:
-    """A step as declared. Durations are milliseconds, None when unbounded; ``queue`` "" is the runtime's own."""
+    """A step as declared. Durations are milliseconds, None when unbounded; ``queue`` "" is the runtime's own.
+
+    ``is_passive``: no attempt of it ever runs; the runtime writes its result when what it waits for has happened.
+    """
 
     name: str
     function: Callable[..., Any]
@@ -54,6 +57,7 @@ class StepDefinition:
     total_timeout_ms: int | None = None
     heartbeat_timeout_ms: int | None = None
     queue: str = ""
+    is_passive: bool = False
 
     @property
     def is_async(self) -> bool:

@@ -39,10 +39,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 from holdfast.durations import Duration, duration_ms
+from holdfast.v1 import payload_pb2
 
 if TYPE_CHECKING:
     from holdfast.refusal import FieldViolation
-    from holdfast.v1 import event_pb2, payload_pb2
+    from holdfast.v1 import event_pb2
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -76,7 +77,10 @@ class RetryableError(HoldfastError):
 
 
 class StepFailed(HoldfastError):
-    """A step failed after its last attempt. The original error is ``__cause__``."""
+    """A step failed after its last attempt. The original error is ``__cause__``.
+
+    ``failure`` is the ``holdfast.v1.Failure`` as recorded, None once the error has crossed a log itself.
+    """
 
     def __init__(self, step_name: str, step_id: str = "", attempts: int = 0, message: str = "") -> None:
         super().__init__(step_name, step_id, attempts, message)
@@ -84,6 +88,7 @@ class StepFailed(HoldfastError):
         self.step_id = step_id
         self.attempts = attempts
         self.message = message
+        self.failure: payload_pb2.Failure | None = None
 
     def __str__(self) -> str:
         times = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
@@ -110,12 +115,20 @@ class StepTimeout(HoldfastError):
 
 
 class RunFailed(HoldfastError):
-    """A run failed. ``failure`` is the ``holdfast.v1.Failure``; the original error is ``__cause__``."""
+    """A run failed. ``failure`` is the ``holdfast.v1.Failure``; the original error is ``__cause__``.
 
-    def __init__(self, run_id: str, failure: payload_pb2.Failure) -> None:
-        super().__init__(f"run {run_id} failed: {failure.type}: {failure.message}")
+    It may be given as its type and message too: that is how it is rebuilt when a parent failed because its child did.
+    """
+
+    def __init__(self, run_id: str, failure: payload_pb2.Failure | str, message: str = "") -> None:
+        if isinstance(failure, str):
+            failure = payload_pb2.Failure(type=failure, message=message)
+        super().__init__(run_id, failure.type, failure.message)
         self.run_id = run_id
         self.failure = failure
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} failed: {self.failure.type}: {self.failure.message}"
 
 
 class RunCancelled(HoldfastError):

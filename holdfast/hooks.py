@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar, overload
 
 from holdfast.context import HookCall, HookPort
+from holdfast.durations import Duration, optional_duration_ms
 from holdfast.errors import HookDisposed, WrongContext
 from holdfast.limits import check_payload, check_token
 from holdfast.primitives import current_workflow
@@ -74,18 +75,26 @@ class Hook(Generic[_T]):
 
 
 @overload
-def hook(T: type[_T], *, token: str | None = None, metadata: Any = None) -> Hook[_T]: ...
+def hook(
+    T: type[_T], *, token: str | None = None, metadata: Any = None, min_retention: Duration | None = None
+) -> Hook[_T]: ...
 
 
 @overload
-def hook(T: Any = Any, *, token: str | None = None, metadata: Any = None) -> Hook[Any]: ...
+def hook(
+    T: Any = Any, *, token: str | None = None, metadata: Any = None, min_retention: Duration | None = None
+) -> Hook[Any]: ...
 
 
-def hook(T: Any = Any, *, token: str | None = None, metadata: Any = None) -> Hook[Any]:
+def hook(
+    T: Any = Any, *, token: str | None = None, metadata: Any = None, min_retention: Duration | None = None
+) -> Hook[Any]:
     """Open a hook for payloads of type ``T``. Without ``token`` one is generated that cannot be guessed.
 
-    ``metadata`` is shown to whoever looks the hook up. Raises WrongContext outside a workflow body, ValueError and
-    LimitExceeded for a bad token, SerializationError for metadata that is no JSON.
+    ``metadata`` is shown to whoever looks the hook up. ``min_retention`` keeps the token taken that long after the hook
+    has closed, at the latest with its run: nobody can reach it then, and no other run can have it. Raises WrongContext
+    outside a workflow body, ValueError and LimitExceeded for a bad token or duration, SerializationError for metadata
+    that is no JSON.
     """
     context = current_workflow()
     if context is None:
@@ -95,7 +104,7 @@ def hook(T: Any = Any, *, token: str | None = None, metadata: Any = None) -> Hoo
         token=_checked_token(token),
         metadata=None if metadata is None else check_payload(encode_value(Any, metadata), "the metadata of a hook"),
         payload_schema=json_schema(T),
-        min_retention_ms=None,
+        min_retention_ms=optional_duration_ms(min_retention, "min_retention"),
         source=f"{frame.f_code.co_filename}:{frame.f_lineno}",
     )
     return Hook(context.open_hook(call), T)

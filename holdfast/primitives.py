@@ -88,6 +88,16 @@ def last_heartbeat() -> Any:
     return None if attempt is None else attempt.last_heartbeat
 
 
+def cancelled() -> bool:
+    """Tell whether the step attempt was called off: by a timeout, or because its run no longer wants it.
+
+    For plain functions, which run in threads that nobody can stop: poll it and return early; what is returned then is
+    dropped. False in a plain call of a step. Safe from any thread; raises WrongContext in a workflow body.
+    """
+    attempt = _attempt("cancelled")
+    return attempt is not None and attempt.is_cancelled
+
+
 def set_attributes(**changes: str | None) -> Coroutine[Any, Any, None]:
     """Set searchable attributes of the run; None removes one. Await it.
 

@@ -20,7 +20,7 @@ from holdfast.errors import RunCancelled, RunFailed
 from holdfast.failures import from_failure
 from holdfast.limits import REASON_CHARS_MAX, check_attributes, check_payload, exceeded
 from holdfast.serialization import decode_result, decode_value, encode_args, encode_plain_args, encode_value
-from holdfast.v1 import entity_pb2, payload_pb2, runtime_service_pb2
+from holdfast.v1 import entity_pb2, event_pb2, payload_pb2, runtime_service_pb2
 
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
@@ -45,6 +45,11 @@ def new_request_id() -> str:
     return str(ULID())
 
 
+def new_run_id() -> str:
+    """Mint the id of a run."""
+    return f"run_{ULID.from_datetime(datetime.now(UTC))}"
+
+
 def workflow_of(workflow: object) -> WorkflowDefinition | None:
     """Return the definition of a decorated workflow, None for a name. Raises TypeError for anything else."""
     if isinstance(workflow, str):
@@ -66,13 +71,35 @@ def start_request(
     on_conflict: str,
 ) -> runtime_service_pb2.StartRunRequest:
     """Build a start. Raises SerializationError, ValueError, TypeError or LimitExceeded for a bad argument."""
+    request = child_request(
+        workflow, args, kwargs, run_id=run_id, attributes=attributes, start_at=start_at, on_conflict=on_conflict
+    )
+    # Made here, not by the runtime: a retry after a lost reply must ask for the same run.
+    request.run_id = request.run_id or new_run_id()
+    request.request_id = new_request_id()
+    return request
+
+
+def child_request(
+    workflow: object,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    run_id: str | None,
+    attributes: Mapping[str, str],
+    start_at: datetime | None,
+    on_conflict: str,
+) -> runtime_service_pb2.StartRunRequest:
+    """Build a start as far as the arguments say it: without a request id, and without a run id when none is given.
+
+    Deterministic, so that workflows may use it; raises as ``start_request`` does.
+    """
     definition = workflow_of(workflow)
     name = definition.name if definition is not None else str(workflow)
     request = runtime_service_pb2.StartRunRequest(
         workflow_name=name,
         input=_input(definition, name, args, kwargs),
-        run_id=_checked_run_id(run_id),
-        request_id=new_request_id(),
+        run_id="" if run_id is None else checked_run_id(run_id),
         attributes=_checked_attributes(attributes),
         conflict_policy=_policy(on_conflict),
         version=definition.version if definition is not None else "",
@@ -92,11 +119,28 @@ def resume_request(token: str, value: Any, request_id: str | None) -> runtime_se
     )
 
 
-def cancel_request(run_id: str, reason: str, force: bool) -> runtime_service_pb2.CancelRunRequest:
+def rerun_request(created: event_pb2.RunCreated) -> runtime_service_pb2.StartRunRequest:
+    """Build the start of a run like another one: its workflow, input, attributes and bound, under a new id."""
+    request = runtime_service_pb2.StartRunRequest(
+        workflow_name=created.workflow_name,
+        input=created.input,
+        run_id=new_run_id(),
+        request_id=new_request_id(),
+        attributes=created.attributes,
+        version=created.version,
+    )
+    if created.HasField("timeout"):
+        request.timeout.CopyFrom(created.timeout)
+    return request
+
+
+def cancel_request(
+    run_id: str, reason: str, force: bool, recursive: bool = False
+) -> runtime_service_pb2.CancelRunRequest:
     """Build a cancellation. Raises LimitExceeded for a long reason."""
     if len(reason) > REASON_CHARS_MAX:
         raise exceeded("reason_chars", REASON_CHARS_MAX, len(reason), "the reason to cancel is too long")
-    return runtime_service_pb2.CancelRunRequest(run_id=run_id, reason=reason, force=force)
+    return runtime_service_pb2.CancelRunRequest(run_id=run_id, reason=reason, force=force, recursive=recursive)
 
 
 def find_request(
@@ -145,10 +189,8 @@ def _input(
     return encode_plain_args(f"workflow {name}", args, kwargs)
 
 
-def _checked_run_id(run_id: str | None) -> str:
-    # Made here, not by the runtime: a retry after a lost reply must ask for the same run.
-    if run_id is None:
-        return f"run_{ULID.from_datetime(datetime.now(UTC))}"
+def checked_run_id(run_id: object) -> str:
+    """Return the id of a run. Raises ValueError for one that cannot be."""
     if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
         raise ValueError(f"id must be 1 to 128 of A-Z a-z 0-9 _ . : -, got {run_id!r}")
     return run_id

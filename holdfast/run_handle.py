@@ -16,7 +16,7 @@ import grpc
 from holdfast.connection import PASSING, Connection, Patience
 from holdfast.definitions import WorkflowDefinition
 from holdfast.durations import Duration, duration_ms
-from holdfast.requests import cancel_request, milliseconds, result_of, status_word
+from holdfast.requests import cancel_request, milliseconds, rerun_request, result_of, status_word
 from holdfast.stream_items import check_name
 from holdfast.stream_reader import StreamReader
 from holdfast.v1 import entity_pb2, event_pb2, payload_pb2, runtime_service_pb2, stream_service_pb2
@@ -75,11 +75,20 @@ class RunHandle(Generic[_R]):
         result: _R = result_of(run, self._workflow)
         return result
 
-    async def cancel(self, reason: str = "", *, force: bool = False) -> bool:
-        """Ask the run to stop; with ``force`` end it at once, without cleanup. False when it had ended before."""
-        request = cancel_request(self._run_id, reason, force)
+    async def cancel(self, reason: str = "", *, force: bool = False, recursive: bool = False) -> bool:
+        """Ask the run to stop; with ``force`` end it at once, without cleanup. False when it had ended before.
+
+        ``recursive`` cancels its child runs too; otherwise they go on.
+        """
+        request = cancel_request(self._run_id, reason, force, recursive)
         answer: runtime_service_pb2.CancelRunResponse = await self._connection.call("CancelRun", request)
         return answer.cancelled
+
+    async def rerun(self) -> RunHandle[_R]:
+        """Start a run like this one, with its workflow, its input and the attributes it began with, under a new id."""
+        request = rerun_request(await self._created())
+        answer: runtime_service_pb2.StartRunResponse = await self._connection.call("StartRun", request)
+        return RunHandle(self._connection, answer.run.run_id, self._workflow)
 
     async def wake(self) -> int:
         """Fire the open sleeps of the run now and replay it; return how many fired."""
@@ -150,6 +159,23 @@ class RunHandle(Generic[_R]):
             raise self._connection.typed(error) from None
         finally:
             call.cancel()
+
+    async def _created(self) -> event_pb2.RunCreated:
+        """Return how the run began, payloads as stored."""
+        request = runtime_service_pb2.WatchRunRequest(
+            run_id=self._run_id,
+            types=[event_pb2.EVENT_TYPE_RUN_CREATED],
+            view=payload_pb2.PAYLOAD_VIEW_STORED,
+        )
+        patience = self._connection.patience()
+        while True:
+            try:
+                async with aclosing(self._messages(request, patience)) as messages:
+                    async for message in messages:
+                        if message.HasField("event"):
+                            return message.event.run_created
+            except PASSING as error:
+                await patience.wait(error)
 
     async def _describe(self, view: payload_pb2.PayloadView.ValueType) -> runtime_service_pb2.DescribeRunResponse:
         request = runtime_service_pb2.DescribeRunRequest(run_id=self._run_id, view=view)

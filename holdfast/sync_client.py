@@ -51,9 +51,13 @@ class SyncRunHandle(Generic[_R]):
         """See ``RunHandle.result``."""
         return _wait(self._handle.result(timeout))
 
-    def cancel(self, reason: str = "", *, force: bool = False) -> bool:
+    def cancel(self, reason: str = "", *, force: bool = False, recursive: bool = False) -> bool:
         """See ``RunHandle.cancel``."""
-        return _wait(self._handle.cancel(reason, force=force))
+        return _wait(self._handle.cancel(reason, force=force, recursive=recursive))
+
+    def rerun(self) -> SyncRunHandle[_R]:
+        """See ``RunHandle.rerun``."""
+        return SyncRunHandle(_wait(self._handle.rerun()))
 
     def wake(self) -> int:
         """See ``RunHandle.wake``."""
@@ -147,6 +151,12 @@ class SyncClient:
     def run(self, run_id: str) -> SyncRunHandle[Any]:
         """See ``Client.run``."""
         return SyncRunHandle(self._client.run(run_id))
+
+    def cancel_many(
+        self, ids: Iterable[str], reason: str = "", *, force: bool = False, recursive: bool = False
+    ) -> dict[str, str]:
+        """See ``Client.cancel_many``."""
+        return _wait(self._client.cancel_many(ids, reason, force=force, recursive=recursive))
 
     def resume(
         self, token: str, value: Any = None, *, request_id: str | None = None

@@ -488,6 +488,7 @@ class Hook(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     PAYLOAD_SCHEMA_FIELD_NUMBER: _builtins.int
+    MIN_RETENTION_FIELD_NUMBER: _builtins.int
     hook_id: _builtins.str
     """"hook_" and an id unique in the run."""
     run_id: _builtins.str
@@ -516,6 +517,10 @@ class Hook(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """Time of the newest event of the hook."""
 
+    @_builtins.property
+    def min_retention(self) -> _duration_pb2.Duration:
+        """How long the token stays taken after the hook has closed."""
+
     def __init__(
         self,
         *,
@@ -529,10 +534,11 @@ class Hook(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         payload_schema: _builtins.str = ...,
+        min_retention: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "metadata", b"metadata", "min_retention", b"min_retention", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "hook_id", b"hook_id", "metadata", b"metadata", "payload_schema", b"payload_schema", "received_count", b"received_count", "run_id", b"run_id", "status", b"status", "token", b"token", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "hook_id", b"hook_id", "metadata", b"metadata", "min_retention", b"min_retention", "payload_schema", b"payload_schema", "received_count", b"received_count", "run_id", b"run_id", "status", b"status", "token", b"token", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -471,8 +471,9 @@ class RunCreated(_message.Message):
     """Queue that gets a wake message for the run (group = run id, payload {"run_id": …}) in the
     transaction of every event that changes what the run may decide and was not derived by a
     replay: the creation itself, a value for a hook, a result of a step, a request to cancel, an
-    early wait_completed. So a fact can never be recorded without being queued, whoever writes it.
-    Empty means none: the writers send their own messages.
+    early wait_completed; and of the end of every run that has this one as its parent. So a fact can
+    never be recorded without being queued, whoever writes it. Empty means none: the writers send
+    their own messages.
     """
     @_builtins.property
     def input(self) -> _payload_pb2.Payload:
@@ -827,6 +828,7 @@ class HookCreated(_message.Message):
     CONFLICT_POLICY_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     PAYLOAD_SCHEMA_FIELD_NUMBER: _builtins.int
+    MIN_RETENTION_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """Token that callers use to reach the hook. Unique among open hooks of the store."""
     conflict_policy: Global___HookConflictPolicy.ValueType
@@ -843,6 +845,12 @@ class HookCreated(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """The hook closes by itself at this time. Absent means it lives as long as the run."""
 
+    @_builtins.property
+    def min_retention(self) -> _duration_pb2.Duration:
+        """How long the token stays taken after the hook has closed, which the end of the run does at the
+        latest. Nobody can reach it then. Absent means it is free at once.
+        """
+
     def __init__(
         self,
         *,
@@ -851,10 +859,11 @@ class HookCreated(_message.Message):
         conflict_policy: Global___HookConflictPolicy.ValueType = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         payload_schema: _builtins.str = ...,
+        min_retention: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "metadata", b"metadata"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "metadata", b"metadata", "min_retention", b"min_retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflict_policy", b"conflict_policy", "expire_time", b"expire_time", "metadata", b"metadata", "payload_schema", b"payload_schema", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflict_policy", b"conflict_policy", "expire_time", b"expire_time", "metadata", b"metadata", "min_retention", b"min_retention", "payload_schema", b"payload_schema", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -16,7 +16,6 @@ from runtime_service.api.front import Front
 from runtime_service.api.payloads import as_stored, is_plain_json
 from runtime_service.names import RUN_QUEUE
 from runtime_service.store import milliseconds
-from runtime_service.worker.batch import committed
 
 Request = runtime_service_pb2.StartRunRequest
 Response = runtime_service_pb2.StartRunResponse
@@ -29,16 +28,12 @@ async def start_run(front: Front, request: Request) -> Response:
     create = store_service_pb2.CreateEventRequest(
         run_id=request.run_id, request_id=request.request_id, event=run_created(request, workflow)
     )
-    if front.worker.has_room:
-        create.lease_wake.CopyFrom(milliseconds(front.worker.options.lease_ms))
     try:
-        answer = await front.store.create(create)
+        answer = await front.worker.create_run(create)
     except RunExists:
         if request.conflict_policy != runtime_service_pb2.RUN_CONFLICT_POLICY_USE_EXISTING:
             raise
         return Response(run=await front.run(request.run_id), created=False)
-    if answer.HasField("wake_lease"):
-        front.worker.begin(committed(create.event, answer.event), answer.wake_lease)
     return Response(run=answer.run, created=True)
 
 

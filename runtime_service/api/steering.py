@@ -18,6 +18,7 @@ from runtime_service.api.front import Front, has_ended
 from runtime_service.api.payloads import as_stored, check_schema
 from runtime_service.store import new_request_id
 from runtime_service.worker.batch import committed
+from runtime_service.worker.cancelling import cancel
 from runtime_service.worker.hooks import HookAddress
 
 ResumeRequest = runtime_service_pb2.ResumeHookRequest
@@ -33,26 +34,10 @@ _PERHAPS_DONE: Final = (Refusal, EntityNotFound, RunNotFound, RequestIdReused)
 async def cancel_run(
     front: Front, request: runtime_service_pb2.CancelRunRequest
 ) -> runtime_service_pb2.CancelRunResponse:
-    """Ask a run to stop, or end it by force. A run that has ended, or was asked already, is left as it is."""
+    """Ask a run to stop, or end it by force; with ``recursive`` its child runs too."""
     checks.check_run_id(request.run_id)
     checks.check_text(request.reason, "reason", chars_max=REASON_CHARS_MAX)
-    run = await front.run(request.run_id)
-    is_asked = run.cancel_requested and not request.force
-    if has_ended(run) or is_asked:
-        return runtime_service_pb2.CancelRunResponse(run=run, cancelled=is_asked and not has_ended(run))
-    create = store_service_pb2.CreateEventRequest(run_id=request.run_id, event=_cancellation(request))
-    try:
-        answer = await front.store.create(create)
-    except RunTerminal:
-        return runtime_service_pb2.CancelRunResponse(run=await front.run(request.run_id), cancelled=False)
-    front.worker.feed.tell(committed(create.event, answer.event))
-    return runtime_service_pb2.CancelRunResponse(run=answer.run, cancelled=True)
-
-
-def _cancellation(request: runtime_service_pb2.CancelRunRequest) -> event_pb2.Event:
-    if request.force:
-        return event_pb2.Event(run_cancelled=event_pb2.RunCancelled(reason=request.reason))
-    return event_pb2.Event(run_cancel_requested=event_pb2.RunCancelRequested(reason=request.reason))
+    return await cancel(front.worker, request)
 
 
 async def wake_run(front: Front, request: runtime_service_pb2.WakeRunRequest) -> runtime_service_pb2.WakeRunResponse:

@@ -6,30 +6,46 @@ so they differ between runs and are the same in every replay of one.
 
 from __future__ import annotations
 
+import hashlib
 import random
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
 from holdfast.context import HookCall, RunInfo, StepCall
 from holdfast.v1 import event_pb2
 from runtime_service.replay.attributes import Attributes
 from runtime_service.replay.clock import RunClock, as_datetime, event_time_ms
 from runtime_service.replay.hooks import Hooks, ReplayHook
+from runtime_service.replay.loop import ReplayLoop
 from runtime_service.replay.order import ReplayFuture
 from runtime_service.replay.steps import Steps
+
+#: Hexadecimal digits of the id of a child run that was given none: no two ever meet.
+_CHILD_ID_CHARS: Final = 32
 
 
 class ReplayContext:
     """The context of one run."""
 
-    def __init__(self, run_id: str, clock: RunClock, steps: Steps, hooks: Hooks, attributes: Attributes) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        clock: RunClock,
+        loop: ReplayLoop,
+        steps: Steps,
+        hooks: Hooks,
+        attributes: Attributes,
+    ) -> None:
         self._run_id = run_id
         self._clock = clock
+        self._loop = loop
         self._steps = steps
         self._hooks = hooks
         self._attributes = attributes
         self._created = event_pb2.RunCreated()
+        self._created_id = ""
         self._started_ms = 0
         self._public_url = ""
         self._random = random.Random(0)
@@ -39,6 +55,7 @@ class ReplayContext:
 
     def run_created(self, event: event_pb2.Event) -> None:
         self._created = event.run_created
+        self._created_id = event.event_id
         # A str is hashed with SHA-512 by ``seed``, whatever PYTHONHASHSEED is. uuids have a stream of their own,
         # so that one call more of either does not shift the other.
         self._random = random.Random(f"random:{event.event_id}")
@@ -58,6 +75,11 @@ class ReplayContext:
 
     def public_url(self) -> str:
         return self._public_url
+
+    def child_run_id(self) -> str:
+        # From the id of the first event, not the run's own: an id that was deleted and given again has other children.
+        key = f"{self._created_id}\n{self._loop.scope().child_run_id()}"
+        return f"run_{hashlib.sha256(key.encode()).hexdigest()[:_CHILD_ID_CHARS]}"
 
     def set_attributes(self, changes: Mapping[str, str | None]) -> None:
         self._attributes.change(changes)

@@ -19,6 +19,7 @@ from holdfast.v1 import event_pb2, payload_pb2
 from runtime_service.replay.commands import Command, Commands
 from runtime_service.replay.divergence import check_hook, not_called, unknown_entity
 from runtime_service.replay.loop import ReplayLoop
+from runtime_service.replay.step_creation import duration_of
 
 
 class ReplayHook:
@@ -191,6 +192,7 @@ def _created(hook_id: str, token: str, call: HookCall) -> event_pb2.Event:
         metadata=call.metadata,
         conflict_policy=event_pb2.HOOK_CONFLICT_POLICY_RECORD,
         payload_schema=call.payload_schema,
+        min_retention=duration_of(call.min_retention_ms),
     )
     return event_pb2.Event(correlation_id=hook_id, hook_created=created)
 

@@ -38,6 +38,6 @@ def assemble(workflow: WorkflowDefinition, run_id: str) -> Parts:
     # mypy cannot see that the table of ``outside.py`` fills every abstract method.
     loop = ReplayLoop(run_id, clock, timers)  # type: ignore[abstract]
     steps, hooks, attributes = Steps(commands, loop), Hooks(commands, loop), Attributes(commands)
-    context = ReplayContext(run_id, clock, steps, hooks, attributes)
+    context = ReplayContext(run_id, clock, loop, steps, hooks, attributes)
     life = Life(workflow, commands, loop, context)
     return Parts(clock, commands, timers, loop, steps, hooks, attributes, context, life)

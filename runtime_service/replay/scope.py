@@ -38,6 +38,10 @@ class Scope:
     def step_id(self, name: str) -> str:
         return self._next("step_", _plain(name))
 
+    def child_run_id(self) -> str:
+        """Return what tells the child runs of a run apart; it is no id of an entity."""
+        return self._next("run_", "")
+
     def hook_id(self) -> str:
         return self._next("hook_", "")
 

@@ -29,9 +29,9 @@ def _template(definition: StepDefinition) -> event_pb2.StepCreated:
     return event_pb2.StepCreated(
         step_name=definition.name,
         retry_policy=_policy(definition.retry),
-        attempt_timeout=_duration(definition.timeout_ms),
-        heartbeat_timeout=_duration(definition.heartbeat_timeout_ms),
-        total_timeout=_duration(definition.total_timeout_ms),
+        attempt_timeout=duration_of(definition.timeout_ms),
+        heartbeat_timeout=duration_of(definition.heartbeat_timeout_ms),
+        total_timeout=duration_of(definition.total_timeout_ms),
         queue=definition.queue,
     )
 
@@ -39,9 +39,9 @@ def _template(definition: StepDefinition) -> event_pb2.StepCreated:
 def _policy(policy: RetryPolicy) -> payload_pb2.RetryPolicy:
     return payload_pb2.RetryPolicy(
         max_attempts=policy.max_attempts,
-        initial_interval=_duration(policy.initial_interval_ms),
+        initial_interval=duration_of(policy.initial_interval_ms),
         backoff_coefficient=policy.backoff,
-        max_interval=_duration(policy.max_interval_ms),
+        max_interval=duration_of(policy.max_interval_ms),
         non_retryable_types=[_type_name(it) for it in policy.non_retryable],
     )
 
@@ -50,7 +50,8 @@ def _type_name(error: type[BaseException]) -> str:
     return error.__qualname__ if error.__module__ == "builtins" else f"{error.__module__}.{error.__qualname__}"
 
 
-def _duration(milliseconds: int | None) -> duration_pb2.Duration | None:
+def duration_of(milliseconds: int | None) -> duration_pb2.Duration | None:
+    """Build a Duration; None, which leaves a field unset, for None."""
     if milliseconds is None:
         return None
     return duration_pb2.Duration(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)

@@ -113,5 +113,6 @@ class Steps:
 def _step_failed(step: OpenStep, told: event_pb2.StepFailed) -> StepFailed:
     failure: payload_pb2.Failure = told.failure
     error = StepFailed(step.definition.name, step.step_id, told.attempt or step.attempt, failure.message)
+    error.failure = failure
     error.__cause__ = from_failure(failure)
     return error

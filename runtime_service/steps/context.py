@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from holdfast.context import RunInfo, StepInfo, StreamPort
+from holdfast.context import RunInfo, RunsPort, StepInfo, StreamPort
 from holdfast.errors import SerializationError
 from holdfast.serialization import decode_value, encode_value
 from holdfast.v1 import event_pb2, payload_pb2
@@ -37,6 +37,7 @@ class AttemptContext:
         set_attributes_event: Callable[[event_pb2.Event], None],
         streams: AttemptStreams,
         respond: Respond | None,
+        runs: RunsPort | None,
     ) -> None:
         self.info = _step_info(attempt)
         self.run: RunInfo = attempt.run
@@ -46,12 +47,19 @@ class AttemptContext:
         self._set_attributes_event = set_attributes_event
         self.streams = streams
         self._respond = respond
+        self._runs = runs
         self._loop = asyncio.get_running_loop()
         self.last_heartbeat: Any = decode_value(Any, attempt.heartbeat_details) if attempt.heartbeat_details else None
 
     def open_stream(self, run_id: str, name: str, content_type: str) -> StreamPort:
         """Return the writing end of a stream, the same for every handle on it."""
         return self.streams.open(run_id, name, content_type)
+
+    @property
+    def runs(self) -> RunsPort:
+        """The runs of the store, for the built-in steps."""
+        assert self._runs is not None, "a runner without runs got a step that needs them"
+        return self._runs
 
     def heartbeat(self, details: Any = None) -> None:
         """Report life, and details for the next attempt; None keeps the details reported before."""

@@ -18,6 +18,7 @@ from typing import Final
 
 import structlog
 
+from holdfast.context import RunsPort
 from holdfast.errors import SerializationError, StepTimeout
 from holdfast.serialization import decode_args, encode_result
 from holdfast.v1 import event_pb2, payload_pb2
@@ -40,7 +41,8 @@ class StepRunner:
     """Starts attempts on the running loop; plain functions go to at most ``threads`` threads.
 
     ``now_ms`` is the clock that facts are stamped with; ``rng`` is the jitter of retries; ``append_chunks`` is how what
-    a step writes to streams reaches the store; ``respond`` is how a step answers the sender of a webhook's request.
+    a step writes to streams reaches the store; ``respond`` is how a step answers the sender of a webhook's request;
+    ``runs`` is what the built-in steps for child runs work with.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class StepRunner:
         cancel_grace_seconds: float = CANCEL_GRACE_SECONDS,
         append_chunks: AppendChunks | None = None,
         respond: Respond | None = None,
+        runs: RunsPort | None = None,
     ) -> None:
         self.threads: Final = Threads(threads)
         self.now_ms: Final = now_ms
@@ -59,6 +62,7 @@ class StepRunner:
         self.cancel_grace_seconds: Final = cancel_grace_seconds
         self.append_chunks: Final = append_chunks
         self.respond: Final = respond
+        self.runs: Final = runs
         self.is_closed = False
         self._tasks: set[asyncio.Task[object]] = set()
 
@@ -104,6 +108,7 @@ class RunningAttempt:
             self._report_attributes,
             AttemptStreams(attempt, runner.append_chunks),
             runner.respond,
+            runner.runs,
         )
         self._task = self._begin_body()
         if self._deadlines.exist:

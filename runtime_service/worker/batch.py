@@ -66,8 +66,12 @@ class Batch:
 
     @property
     def outcomes(self) -> list[event_pb2.Event]:
-        """The facts that must survive a refusal of the batch."""
-        return [event for event in self.fed if kind_of(event) in OUTCOME_TYPES]
+        """The facts that must survive a refusal of the batch: what attempts here left behind.
+
+        Not the results of passive steps, which begin in the batch that ends them: they are looked up again.
+        """
+        begun = {event.correlation_id for event in self.fed if event.HasField("step_started")}
+        return [event for event in self.fed if kind_of(event) in OUTCOME_TYPES and event.correlation_id not in begun]
 
     @property
     def is_guarded(self) -> bool:

@@ -34,6 +34,7 @@ from runtime_service.replay.instance import Instance
 from runtime_service.store import is_passing
 from runtime_service.worker.attempts import Attempts
 from runtime_service.worker.batch import Batch
+from runtime_service.worker.children import Children
 from runtime_service.worker.history import TERMINAL_TYPES, GapInLog, History
 from runtime_service.worker.surroundings import Surroundings
 from runtime_service.worker.turn import Turn
@@ -83,6 +84,7 @@ class Hold:
         self._reacted_seq = 0
         self._active_ms = around.clock()
         self._attempts = Attempts(around, history, self._report)
+        self._children = Children(around, self._changed.set)
         self._writer = Writer(around, history, self.receipt)
 
     @property
@@ -138,6 +140,7 @@ class Hold:
             await self._park(f"internal error, see the runtime's log: {type(error).__name__}: {error}")
         finally:
             self._attempts.stop("the run is not held here any more")
+            self._children.close()
             self._around.slots.forget(self)
 
     async def _work(self) -> None:
@@ -173,9 +176,10 @@ class Hold:
 
     async def _take_turn(self) -> Batch:
         self._wants_slot = False
+        instance = await self._live_instance()
         turn = Turn(
             history=self.history,
-            instance=await self._live_instance(),
+            instance=instance,
             outcomes=self._outcomes,
             left_over=self._left_over,
             recorded=self._recorded,
@@ -184,6 +188,7 @@ class Hold:
             runtime_id=self._around.options.runtime_id,
             public_url=self._around.options.public_url,
             take_slot=self._take_slot,
+            answers=await self._children.answers(instance.open_steps().values()),
             is_draining=self._around.is_draining,
         )
         try:

@@ -7,7 +7,7 @@ that everything one suspension decided goes out in one batch.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 from holdfast.v1 import event_pb2, payload_pb2
@@ -21,7 +21,8 @@ from runtime_service.worker.history import History
 class Turn:
     """What a turn works on.
 
-    ``outcomes``: facts of local attempts not yet written. ``left_over``: decisions that did not fit the last
+    ``outcomes``: facts of local attempts not yet written. ``answers``: step id → result of passive steps whose time
+    has come. ``left_over``: decisions that did not fit the last
     batch. ``is_running``: step ids with a local attempt. ``take_slot``: asks for the right to begin one.
     """
 
@@ -35,6 +36,7 @@ class Turn:
     runtime_id: str
     public_url: str
     take_slot: Callable[[], bool]
+    answers: Mapping[str, event_pb2.Event] = field(default_factory=dict)
     is_draining: bool = False
     batch: Batch = field(default_factory=Batch)
 
@@ -44,6 +46,7 @@ class Turn:
             self._feed(_run_started(self.runtime_id, self.public_url))
         while self.outcomes:
             self._feed(self.outcomes.popleft())
+        self._answer_passive_steps()
         self._fail_lost_attempts()
         self._fire_due_timers()
         self._conclude()
@@ -57,6 +60,18 @@ class Turn:
         # Kept before it is delivered: a result must be written even when the replay stops at it.
         self.batch.fed.append(event)
         self.instance.deliver(event)
+
+    def _answer_passive_steps(self) -> None:
+        """End passive steps, as far as one write holds their results; each may call off the next."""
+        for step_id, answer in self.answers.items():
+            step = self.instance.open_steps().get(step_id)
+            if step is None or not step.is_wanted:
+                continue
+            size = sum(event.ByteSize() for event in self.batch.fed) + answer.ByteSize()
+            if self.batch.fed and (size > BATCH_BYTES_MAX or len(self.batch.fed) + 2 > BATCH_EVENTS_MAX):
+                return
+            self._feed(_step_started(step, self.runtime_id, self.now_ms))
+            self._feed(answer)
 
     def _fail_lost_attempts(self) -> None:
         """An attempt that runs by the log but not here was lost with its process; its last one ends the step."""
@@ -100,7 +115,7 @@ class Turn:
 
     def _may_begin(self, step: OpenStep) -> bool:
         due = step.is_running or (step.retry_time_ms or 0) <= self.now_ms
-        return step.is_wanted and due and step.step_id not in self.is_running
+        return step.is_wanted and due and not step.definition.is_passive and step.step_id not in self.is_running
 
 
 def _run_started(runtime_id: str, public_url: str) -> event_pb2.Event:

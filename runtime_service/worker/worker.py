@@ -16,11 +16,13 @@ import structlog
 
 from holdfast.definitions import Registry
 from holdfast.errors import HoldfastError
-from holdfast.v1 import event_pb2, queue_service_pb2, store_service_pb2
+from holdfast.v1 import queue_service_pb2, store_service_pb2
 from runtime_service.replay.instance import Instance
 from runtime_service.replies import send_reply
 from runtime_service.steps.runner import StepRunner
-from runtime_service.store import Call, Store
+from runtime_service.store import Call, Store, milliseconds
+from runtime_service.worker.batch import committed
+from runtime_service.worker.child_runs import ChildRuns
 from runtime_service.worker.clock import StoreClock
 from runtime_service.worker.counters import Counters
 from runtime_service.worker.feed import Feed
@@ -57,6 +59,7 @@ class Worker:
             rng=random.Random(),
             respond=self._respond,
             append_chunks=store.append_chunks,
+            runs=ChildRuns(self),
         )
         self.feed = Feed(store, self.clock.set)
         self.hooks = HookDirectory()
@@ -113,22 +116,23 @@ class Worker:
         await self.feed.stop()
         self.runner.close()
 
-    @property
-    def has_room(self) -> bool:
-        """Whether this process may take up another run now."""
-        return not self._draining and len(self._tasks) < self.options.holds_max
-
     def will_tell_end(self, run_id: str) -> bool:
         """Tell whether followers of the run are sure to hear of its end: it is held here and has not ended yet."""
         hold = self._holds.get(run_id)
         return hold is not None and not hold.has_seen_end
 
-    def begin(self, event: event_pb2.Event, lease: queue_service_pb2.LeasedMessage) -> None:
-        """Take up a run that this process just created, under the lease that came with its first event.
+    async def create_run(self, create: store_service_pb2.CreateEventRequest) -> store_service_pb2.CreateEventResponse:
+        """Create a run, and take it up at once, under a lease born with its first event, when there is room.
 
         Its log is not read: beginning from an old copy is safe, for the guard refuses what a newer one would change.
+        Raises what the store answers.
         """
-        self._take_up(lease, History(event.run_id, [event]))
+        if not self._draining and len(self._tasks) < self.options.holds_max:
+            create.lease_wake.CopyFrom(milliseconds(self.options.lease_ms))
+        answer = await self.store.create(create)
+        if answer.HasField("wake_lease"):
+            self._take_up(answer.wake_lease, History(answer.run.run_id, [committed(create.event, answer.event)]))
+        return answer
 
     def blocked_delay_ms(self, run_id: str) -> int:
         """Return how long a blocked run rests: doubled each time in a row, up to the option's limit."""

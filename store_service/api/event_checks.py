@@ -148,6 +148,7 @@ def _hook_created(created: event_pb2.HookCreated, field: str) -> None:
     checks.text(created.token, f"{field}.token", limits.TOKEN_CHARS_MAX)
     checks.enum(event_pb2.HookConflictPolicy, created.conflict_policy, f"{field}.conflict_policy")
     checks.time_ms(created, "expire_time", f"{field}.expire_time")
+    checks.positive_duration_ms(created, "min_retention", f"{field}.min_retention")
 
 
 def _wait_created(created: event_pb2.WaitCreated, field: str) -> None:

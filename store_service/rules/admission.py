@@ -237,8 +237,11 @@ def _holder(question: Question, token: str) -> TokenRow | None:
     """Return who holds a token, as the events of the batch so far left it."""
     tokens = question.draft.tokens
     holder = tokens[token] if token in tokens else question.reader.token(token)
-    is_over = holder is not None and holder.retain_until_ms is not None and holder.retain_until_ms <= question.now_ms
-    return None if is_over else holder
+    if holder is None or holder.retain_until_ms is None:
+        return holder
+    # Retention keeps others away; the run itself may open its hook again.
+    is_free = holder.retain_until_ms <= question.now_ms or holder.run_id == question.draft.run_id
+    return None if is_free else holder
 
 
 def _is_conflict_recorded(question: Question) -> bool:

@@ -166,6 +166,8 @@ def _hook_created(draft: Draft, event: Event, at: int) -> None:
     hook.payload_schema = given.payload_schema
     if given.HasField("metadata"):
         hook.metadata.CopyFrom(views.omit(given.metadata))
+    if given.HasField("min_retention"):
+        hook.min_retention.CopyFrom(given.min_retention)
     if given.HasField("expire_time"):
         hook.expire_time.CopyFrom(given.expire_time)
     entity = _create(draft, EntityKind.HOOK, event, at, hook)
@@ -247,14 +249,22 @@ def _advance(entity: Entity, event: Event) -> Entity:
 
 
 def _close(draft: Draft, entity: Entity, event: Event, status: int) -> None:
-    """Close an entity; a closed hook gives its token back."""
+    """Close an entity; a closed hook gives its token back, when its retention is over."""
     message = _advance(draft.touch(entity), event).message
     entity.terminal_seq = event.seq
     message.status = status  # type: ignore[assignment]
     if isinstance(message, entity_pb2.Step):
         message.complete_time.CopyFrom(event.create_time)
     if isinstance(message, entity_pb2.Hook):
-        draft.tokens[message.token] = None
+        draft.tokens[message.token] = _retained(draft.run_id, message, event)
+
+
+def _retained(run_id: str, hook: entity_pb2.Hook, closed: Event) -> TokenRow | None:
+    """Return the token of a closed hook as it stays taken, None when it is free at once."""
+    if not hook.HasField("min_retention"):
+        return None
+    until_ms = clock.to_ms(closed.create_time) + hook.min_retention.ToMilliseconds()
+    return TokenRow(hook.token, run_id, hook.hook_id, min(until_ms, clock.TIME_MS_MAX))
 
 
 def _without_details(failure: payload_pb2.Failure) -> payload_pb2.Failure:

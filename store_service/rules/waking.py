@@ -1,8 +1,9 @@
 """Facts queue their own wake-ups: a fact can never be recorded without the run being queued.
 
 Owns the wake message of a run that named a `wake_queue`: sent in the transaction of the creation and of every batch
-from outside that moves the marker. Not when the batch ends the run (nothing is left to decide) and not when its
-writer holds the run under a lease (it sees its own events itself, and is the one a wake-up would go to).
+from outside that moves the marker. Not when the batch ends the run (nothing is left to decide; its parent is woken
+instead, which may wait for it) and not when its writer holds the run under a lease (it sees its own events itself,
+and is the one a wake-up would go to).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 
 from holdfast.v1 import entity_pb2, event_pb2, payload_pb2, queue_service_pb2
 from store_service.engines.contract import Transaction
-from store_service.rules import queue
+from store_service.rules import queue, stored
 from store_service.rules.kinds import KINDS, moves_marker
 
 #: A run may be woken any number of times: a wake-up never becomes a dead letter by itself.
@@ -27,13 +28,26 @@ def wake(
 
     Returns the id of the wake message; None when none was asked for.
     """
-    if not run.wake_queue or any(KINDS[event.type].ends_run for event in events):
+    if any(KINDS[event.type].ends_run for event in events):
+        _wake_parent(tx, run, now_ms)
+        return None
+    if not run.wake_queue:
         return None
     if events[0].type == event_pb2.EVENT_TYPE_RUN_CREATED:
         return queue.enqueue(tx, message_for(run, events[0].run_created), now_ms)[0]
     if not is_held and any(_is_from_outside(event) and moves_marker(event) for event in events):
         return queue.enqueue(tx, message_for(run), now_ms)[0]
     return None
+
+
+def _wake_parent(tx: Transaction, run: entity_pb2.Run, now_ms: int) -> None:
+    """The end of a run is news for the run that started it: it may wait for the result, let go of by everybody."""
+    row = tx.run(run.parent_run_id) if run.parent_run_id else None
+    if row is None or row.terminal_seq:
+        return
+    parent = stored.body_of_run(row)
+    if parent.wake_queue:
+        queue.enqueue(tx, message_for(parent), now_ms)
 
 
 def message_for(run: entity_pb2.Run, created: event_pb2.RunCreated | None = None) -> queue_service_pb2.NewQueueMessage:
