@@ -15,6 +15,7 @@ from pydantic.errors import PydanticUserError
 from holdfast.definitions import Registry, StepDefinition, WorkflowDefinition
 from holdfast.errors import SerializationError
 from holdfast.signatures import Signature
+from holdfast.typed_dicts import with_typed_dicts
 from holdfast.v1 import runtime_service_pb2
 
 #: What pydantic and annotations raise when there is no schema for a type.
@@ -54,7 +55,7 @@ def input_schema(signature: Signature) -> str:
     try:
         only = signature.only_parameter
         if only is not None:
-            return _as_text(TypeAdapter(signature.annotation(only)).json_schema())
+            return _as_text(TypeAdapter(with_typed_dicts(signature.annotation(only))).json_schema())
         return _as_text(create_model("Input", **_fields(signature)).model_json_schema())
     except _NO_SCHEMA:
         return ""
@@ -63,7 +64,10 @@ def input_schema(signature: Signature) -> str:
 def _fields(signature: Signature) -> dict[str, Any]:
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return {
-        name: (signature.annotation(name), ... if parameter.default is parameter.empty else parameter.default)
+        name: (
+            with_typed_dicts(signature.annotation(name)),
+            ... if parameter.default is parameter.empty else parameter.default,
+        )
         for name, parameter in signature.parameters.items()
         if parameter.kind not in variable
     }
@@ -71,7 +75,7 @@ def _fields(signature: Signature) -> dict[str, Any]:
 
 def _schema(signature: Signature) -> str:
     try:
-        return _as_text(TypeAdapter(signature.result).json_schema(mode="serialization"))
+        return _as_text(TypeAdapter(with_typed_dicts(signature.result)).json_schema(mode="serialization"))
     except _NO_SCHEMA:
         return ""
 
