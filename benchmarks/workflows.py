@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from holdfast import hook, sleep, step, workflow
+from holdfast import hook, sleep, step, stream, workflow
 
 
 @workflow(name="empty")
@@ -55,3 +55,34 @@ CLOCK = {"read": time.perf_counter}
 @workflow(name="nap")
 async def nap(seconds: float) -> None:
     await sleep(seconds)
+
+
+@step(name="pour_chunks")
+async def pour_chunks(chunks: int, size: int) -> float:
+    """Write chunks as fast as they are taken; returns when the first was written."""
+    writer, chunk = stream("bytes", type=bytes), b"x" * size
+    began_at = time.perf_counter()
+    for _ in range(chunks):
+        await writer.write(chunk)
+    await writer.close()
+    return began_at
+
+
+@step(name="drip_tokens")
+async def drip_tokens(tokens: int, seconds: float) -> None:
+    """Write the time, over and over, at a steady pace."""
+    writer, begin = stream("tokens", type=float), time.perf_counter()
+    for number in range(tokens):
+        await asyncio.sleep(max(0.0, begin + number * seconds - time.perf_counter()))
+        await writer.write(time.perf_counter())
+    await writer.close()
+
+
+@workflow(name="pour")
+async def pour(chunks: int, size: int) -> float:
+    return await pour_chunks(chunks, size)
+
+
+@workflow(name="drip")
+async def drip(tokens: int, seconds: float) -> None:
+    await drip_tokens(tokens, seconds)

@@ -28,6 +28,10 @@ PROMISED = [
     "random",
     "uuid4",
     "set_attributes",
+    "stream",
+    "StreamWriter",
+    "Chunk",
+    "Reset",
     "Client",
     "SyncClient",
     "RunHandle",
@@ -48,6 +52,7 @@ PROMISED = [
     "IllegalTransition",
     "RunTerminal",
     "LeaseLost",
+    "StreamClosed",
     "LimitExceeded",
     "Throttled",
     "NotReady",
@@ -88,7 +93,9 @@ TYPED = """
 from collections.abc import Coroutine
 from typing import Any, assert_type
 
-from holdfast import Client, Hook, RunHandle, SyncClient, SyncRunHandle, hook, step, workflow
+from holdfast import (
+    Chunk, Client, Hook, Reset, RunHandle, StreamWriter, SyncClient, SyncRunHandle, hook, step, stream, workflow
+)
 
 @step
 async def charge(order: int, *, currency: str = "EUR") -> str: ...
@@ -117,16 +124,24 @@ async def named(order: int) -> float:
     assert_type(await hook(int), int)
     async for value in hook(str):
         assert_type(value, str)
+    assert_type(stream("s", type=bytes), StreamWriter[bytes])
+    assert_type(stream(), StreamWriter[Any])
     return 1.0
 
 async def use(client: Client) -> None:
     assert_type(await client.start(checkout, 1), RunHandle[float])
     assert_type(await client.start("checkout", 1), RunHandle[Any])
     assert_type(await (await client.start(named, 1)).result(), float)
+    async for item in client.run("r").stream("s", type=bytes):
+        assert_type(item, bytes)
+    async for found in client.run("r").stream(type=str).chunks():
+        assert_type(found, Chunk[str] | Reset)
 
 def use_sync(client: SyncClient) -> None:
     assert_type(client.start(checkout, 1), SyncRunHandle[float])
     assert_type(client.start(checkout, 1).result("1m"), float)
+    for item in client.run("r").stream(type=str):
+        assert_type(item, str)
 
 wrong_type = charge("x")  # error
 wrong_keyword = charge(1, currency=2)  # error

@@ -55,7 +55,7 @@ async def test_putting_what_is_not_there_is_an_error(engine: Engine) -> None:
 async def test_a_name_is_taken_once_per_run(engine: Engine) -> None:
     await write(engine)
     await write(engine, row=replace(STREAM, run_id="run_b"))
-    with pytest.raises(Exception, match="(?i)unique"):
+    with pytest.raises(Exception, match=r"(?i)unique"):
         await write(engine)
 
 
@@ -157,5 +157,5 @@ async def test_a_refused_unit_leaves_no_chunk(engine: Engine) -> None:
 
 async def test_two_chunks_never_share_an_index(engine: Engine) -> None:
     row = await write(engine, b"a")
-    with pytest.raises(Exception, match="(?i)unique"):
+    with pytest.raises(Exception, match=r"(?i)unique"):
         await engine.write(lambda tx: tx.insert_chunks(row.number, 1, 0, [b"b"]))

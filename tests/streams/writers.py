@@ -25,8 +25,12 @@ class Broken(Exception):
 
 
 async def until(path: str) -> None:
-    while not Path(path).exists():  # noqa: ASYNC110 - the test may be another process
+    while not _exists(path):  # noqa: ASYNC110 - the test may be another process
         await asyncio.sleep(0.01)
+
+
+def _exists(path: str) -> bool:
+    return Path(path).exists()
 
 
 @step(name="flow.count")
