@@ -100,8 +100,8 @@ async def _resume_open(front: Front, request: ResumeRequest, payload: payload_pb
     if seen_here is not None:
         try:
             return await _deliver(front, request, payload, seen_here)
-        except _CLOSED:
-            # Perhaps the token has moved on to another run: the store knows.
+        except (*_CLOSED, Refusal):
+            # Perhaps the hook is closed, or the token has moved on to one that takes other values: the store knows.
             front.worker.hooks.forget(request.token)
     address = await _hook_of_target(front, request)
     try:
