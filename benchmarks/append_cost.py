@@ -3,7 +3,7 @@
 No socket: the store's handler on a real SQLite file, and a run held by the real worker over a store that answers at
 once. CPU time (`time.process_time`), so that a machine shared with others tells nearly the same as a quiet one; the
 median of rounds. ``--profile store`` or ``--profile runtime`` shows the calls instead.
-The figures of a change belong into docs/decisions/0003-what-one-append-costs.md.
+The figures of a change belong into docs/decisions/0007-what-one-append-costs.md.
 """
 
 from __future__ import annotations
