@@ -88,9 +88,13 @@ class Hold:
         self._writer = Writer(around, history, self.receipt)
 
     @property
-    def has_seen_end(self) -> bool:
-        """Whether the end of the run has come to this hold, and so to whoever follows the run."""
-        return self.history.is_ended or any(event.type in TERMINAL_TYPES for event in self._inbox)
+    def will_see_end(self) -> bool:
+        """Whether the end of the run is still to come to this hold, and so to whoever follows the run.
+
+        Not before its log was read: a wake message may be left over from before the run ended.
+        """
+        is_ended = self.history.is_ended or any(event.type in TERMINAL_TYPES for event in self._inbox)
+        return self._is_current and not is_ended
 
     # What the surroundings tell it: plain calls, on the event loop.
 

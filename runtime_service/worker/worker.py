@@ -119,7 +119,7 @@ class Worker:
     def will_tell_end(self, run_id: str) -> bool:
         """Tell whether followers of the run are sure to hear of its end: it is held here and has not ended yet."""
         hold = self._holds.get(run_id)
-        return hold is not None and not hold.has_seen_end
+        return hold is not None and hold.will_see_end
 
     async def create_run(self, create: store_service_pb2.CreateEventRequest) -> store_service_pb2.CreateEventResponse:
         """Create a run, and take it up at once, under a lease born with its first event, when there is room.
