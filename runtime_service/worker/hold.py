@@ -76,6 +76,7 @@ class Hold:
         self._left_over: deque[event_pb2.Event] = deque()
         self._recorded = {event.correlation_id for event in history.events}
         self._is_current = is_current
+        self._is_loaded = is_current
         self._has_lease = True
         self._is_stopping = False
         self._wants_slot = False
@@ -94,7 +95,7 @@ class Hold:
         Not before its log was read: a wake message may be left over from before the run ended.
         """
         is_ended = self.history.is_ended or any(event.type in TERMINAL_TYPES for event in self._inbox)
-        return self._is_current and not is_ended
+        return self._is_loaded and not is_ended
 
     # What the surroundings tell it: plain calls, on the event loop.
 
@@ -174,6 +175,7 @@ class Hold:
         if not self._is_current:
             self._is_current = True
             self.history.extend(await self._around.store.events_after(self.run_id, self.history.seq))
+            self._is_loaded = True
         if new := self.history.events[held_seq:]:
             self._active_ms = self._around.clock()
             await self._deliver(new)
