@@ -220,6 +220,8 @@ class RunningAttempt:
 
     async def _settled(self, ending: Ending) -> Ending:
         """Wait until what the body wrote to streams is durable; a refused write fails a body that had returned."""
+        if self._context.streams.are_unused:
+            return ending
         try:
             async with asyncio.timeout(STREAM_GRACE_SECONDS if self._context.is_cancelled else None):
                 await self._context.streams.finish()

@@ -31,6 +31,11 @@ class AttemptStreams:
         self._loop: Final = asyncio.get_running_loop()
         self._open: dict[tuple[str, str], _Sink] = {}
 
+    @property
+    def are_unused(self) -> bool:
+        """Whether the attempt has opened none."""
+        return not self._open
+
     def open(self, run_id: str, name: str, content_type: str) -> _Sink:
         """Return the writing end of a stream, the same for every handle on it. Safe from any thread."""
         assert self._append is not None, "a runner without a store got a step that writes a stream"

@@ -29,6 +29,7 @@ from tests.streams.writers import (
     counting,
     following,
     from_a_thread,
+    parent,
     raw_bytes,
     stumbling,
     writes_itself,
@@ -85,6 +86,16 @@ async def test_a_new_attempt_supersedes_what_its_failed_attempt_wrote(client: Cl
     assert await collected(run.stream(mode="final").chunks()) == expected[-2:]
     assert await collected(run.stream(mode="final", start_index=5)) == ["3b"]
     assert await collected(run.stream(start_index=-3)) == ["2b", "3a", "3b"]
+
+
+async def test_a_child_run_writes_to_the_stream_whose_handle_it_was_given(client: Client) -> None:
+    run = await client.start(parent)
+    live = await collected(run.stream("family", type=str).chunks())
+    assert await run.result() == "done"
+    resets = [it for it in live if isinstance(it, Reset)]
+    assert [it.attempt for it in resets] == [2, 3]
+    assert [it.data for it in live if isinstance(it, Chunk)] == ["1a", "1b", "2a", "2b", "3a", "3b"]
+    assert await collected(run.stream("family", mode="final")) == ["3a", "3b"]
 
 
 async def test_bytes_travel_as_they_are(client: Client) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from holdfast import RetryPolicy, StreamWriter, step, step_info, stream, workflow
+from holdfast import RetryPolicy, StreamWriter, start, step, step_info, stream, workflow
 
 QUICK = RetryPolicy(max_attempts=3, initial_interval=0.01, jitter=0)
 
@@ -154,7 +154,21 @@ async def cancelled(folder: str) -> None:
     await silent(stream("cut", type=int), folder)
 
 
+@workflow(name="flow.child")
+async def child(writer: StreamWriter[str]) -> str:
+    return await stumble(writer)
+
+
+@workflow(name="flow.parent")
+async def parent() -> str:
+    mine = stream("family", type=str)
+    started = await start(child, mine)
+    return await started.result()
+
+
 ALL = (
+    child,
+    parent,
     count,
     counting,
     stumble,
