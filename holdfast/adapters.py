@@ -61,6 +61,10 @@ class Adapter:
         """Return a Python value validated against the type."""
         return self._validated(lambda: self._validator.validate_python(value))
 
+    def prepare(self) -> None:
+        """Compile it now, not at the first value. Raises SerializationError for a type that has no JSON form."""
+        assert self._validator and self._serializer
+
     @cached_property
     def json_schema(self) -> str:
         """The JSON Schema as text; "" for ``Any`` and for types that have none."""

@@ -86,16 +86,6 @@ class HookPort(Protocol):
     def is_disposed(self) -> bool: ...
 
 
-class StreamPort(Protocol):
-    """A step's writing end of one stream."""
-
-    async def write(self, chunk: bytes) -> None:
-        """Append a chunk; waits while much is on its way. Safe from any event loop. Raises StreamClosed."""
-
-    async def close(self) -> None:
-        """Close the stream once everything written is durable. Idempotent."""
-
-
 class RunsPort(Protocol):
     """The runs of the store, for the built-in steps that start and steer child runs."""
 
@@ -110,6 +100,16 @@ class RunsPort(Protocol):
 
     def cancel(self, request: runtime_service_pb2.CancelRunRequest) -> Awaitable[bool]:
         """Ask a run to stop; False when it had ended before. Raises RunNotFound."""
+
+
+class StreamPort(Protocol):
+    """A step's writing end of one stream."""
+
+    async def write(self, chunk: bytes) -> None:
+        """Append a chunk; waits while much is on its way. Safe from any event loop. Raises StreamClosed."""
+
+    async def close(self) -> None:
+        """Close the stream once everything written is durable. Idempotent."""
 
 
 class WorkflowContext(Protocol):
@@ -127,6 +127,9 @@ class WorkflowContext(Protocol):
         """Return the id of the next child run that the calling task starts without naming it."""
 
     def set_attributes(self, changes: Mapping[str, str | None]) -> None: ...
+
+    def patched(self, name: str) -> bool:
+        """Say whether this call runs after the named change of the code; True is recorded."""
 
     def public_url(self) -> str:
         """Return where the run's webhooks are reached, without a slash at the end; "" when nowhere."""
@@ -155,11 +158,11 @@ class StepContext(Protocol):
 
     def set_attributes(self, changes: Mapping[str, str | None]) -> Awaitable[None]: ...
 
-    def respond(self, queue: str, request_id: str, until_ms: int, response: str) -> Awaitable[bool]:
-        """Send a written response to the runtime that holds a webhook's request open; False when it does no longer."""
-
     def open_stream(self, run_id: str, name: str, content_type: str) -> StreamPort:
         """Return the writing end of a stream of a run, the same one for each call in an attempt."""
+
+    def respond(self, queue: str, request_id: str, until_ms: int, response: str) -> Awaitable[bool]:
+        """Send a written response to the runtime that holds a webhook's request open; False when it does no longer."""
 
     @property
     def is_cancelled(self) -> bool: ...

@@ -20,6 +20,9 @@ from holdfast.durations import Duration, duration_ms, moment_ms
 from holdfast.errors import WrongContext
 from holdfast.limits import ATTRIBUTES_MAX, check_attributes, exceeded
 
+#: Characters of the name of a change; the store refuses longer ones.
+PATCH_NAME_CHARS_MAX: Final = 256
+
 #: What ``random()`` gives outside a workflow.
 _REAL_RANDOM: Final = _random.Random()
 
@@ -52,6 +55,23 @@ def uuid4() -> _uuid.UUID:
     """Return a random UUID; in a workflow the same one in every replay."""
     context = current_workflow()
     return context.uuid4() if context is not None else _uuid.uuid4()
+
+
+def patched(name: str) -> bool:
+    """Say whether a workflow is past a named change of its code: True for new runs, False where a run went before it.
+
+    For changes that runs in flight meet: ``if patched("fraud check"): await check(order)``. The answer is the same in
+    every replay; the first True of a name is recorded in the log. In a loop, turns that the run went through with the
+    code before the change get False and all later ones True. Plain calls outside a runtime get True.
+
+    Raises ValueError for a name that is not 1 to 256 printable characters, WrongContext in a step.
+    """
+    if not isinstance(name, str) or not 1 <= len(name) <= PATCH_NAME_CHARS_MAX or not name.isprintable():
+        raise ValueError(f"patched() takes the name of a change, 1 to 256 printable characters, got {name!r}")
+    if STEP.get() is not None:
+        raise WrongContext("patched() is for workflow bodies; a step always runs the code of its process")
+    context = current_workflow()
+    return context is None or context.patched(name)
 
 
 def run_info() -> RunInfo:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import Final
 
-#: Queue of the wake messages of runs: group = run id, payload {"run_id": …}.
+#: Queue of the wake messages of runs: group = run id, payload {"run_id": …}. Runs of a version have their own queue.
 RUN_QUEUE: Final = "runs"
 
 #: Idempotency key of every wake message of a run, so that at most one waits at a time.
@@ -15,3 +17,24 @@ WAKE_DELIVERIES_MAX: Final = 100_000
 
 #: How `last_reason` of a parked wake message begins.
 BLOCKED_PREFIX: Final = "blocked: "
+
+#: What a queue name may hold, and how much of a workflow's name and version is shown in one.
+_NOT_IN_QUEUES: Final = re.compile(r"[^a-z0-9._-]+")
+_SHOWN_CHARS_MAX: Final = 40
+_DIGEST_CHARS: Final = 16
+
+
+def run_queue(workflow_name: str, version: str) -> str:
+    """Return the queue of the wake messages of a workflow's runs.
+
+    Without a version all workflows share one. A version of a workflow has its own, which only runtimes receive from
+    that registered this very version: so old runs stay with old workers.
+    """
+    if not version:
+        return RUN_QUEUE
+    digest = hashlib.sha256(f"{workflow_name}\n{version}".encode()).hexdigest()[:_DIGEST_CHARS]
+    return f"{RUN_QUEUE}.{_shown(workflow_name)}.{_shown(version)}.{digest}"
+
+
+def _shown(text: str) -> str:
+    return _NOT_IN_QUEUES.sub("_", text.lower())[:_SHOWN_CHARS_MAX]

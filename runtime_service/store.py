@@ -68,14 +68,16 @@ def milliseconds(value: int) -> duration_pb2.Duration:
 class Store:
     """A channel to one store address, with typed errors and bounded, jittered retries.
 
-    ``token`` is sent as a bearer token and never logged.
+    ``token`` is sent as a bearer token and never logged. ``channel`` is for a store in this process.
     """
 
-    def __init__(self, address: str, *, token: str = "", retry_seconds: float = RETRY_SECONDS) -> None:
+    def __init__(
+        self, address: str, *, token: str = "", retry_seconds: float = RETRY_SECONDS, channel: Channel | None = None
+    ) -> None:
         self.address = address
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self._retry_seconds = retry_seconds
-        self._channel: Channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._channel: Channel = channel or grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self.events: Any = store_service_pb2_grpc.StoreServiceStub(self._channel)
         self.queue: Any = queue_service_pb2_grpc.QueueServiceStub(self._channel)
         self.streams: Any = stream_service_pb2_grpc.StreamServiceStub(self._channel)
@@ -122,11 +124,11 @@ class Store:
             seq = found[-1].seq
 
     async def receive(
-        self, *, messages_max: int, wait_ms: int, lease_ms: int, consumer_id: str
+        self, *, queues: Sequence[str], messages_max: int, wait_ms: int, lease_ms: int, consumer_id: str
     ) -> Sequence[queue_service_pb2.LeasedMessage]:
         """Lease wake messages, waiting up to ``wait_ms`` for one."""
         request = queue_service_pb2.ReceiveMessagesRequest(
-            queues=[RUN_QUEUE],
+            queues=queues,
             max_messages=messages_max,
             wait=milliseconds(wait_ms),
             lease_duration=milliseconds(lease_ms),
@@ -149,9 +151,9 @@ class Store:
         )
         await self.call(self.queue.NackMessages, request)
 
-    async def wake(self, run_id: str) -> str:
-        """Queue a replay of the run now; returns the message id (that of a waiting wake when there is one)."""
-        request = queue_service_pb2.EnqueueRequest(message=wake_message(run_id))
+    async def wake(self, run_id: str, queue: str) -> str:
+        """Queue a replay of the run now, in its wake queue; returns the id of that message or of one that waits."""
+        request = queue_service_pb2.EnqueueRequest(message=wake_message(run_id, queue))
         enqueue: Call[queue_service_pb2.EnqueueResponse] = self.queue.Enqueue
         return (await self.call(enqueue, request)).message_id
 
@@ -188,10 +190,10 @@ class Store:
         await self._channel.close(None)
 
 
-def wake_message(run_id: str) -> queue_service_pb2.NewQueueMessage:
-    """Build the message that makes a runtime look at a run."""
+def wake_message(run_id: str, queue: str) -> queue_service_pb2.NewQueueMessage:
+    """Build the message that makes a runtime look at a run; a run without a wake queue has that of everybody."""
     message = queue_service_pb2.NewQueueMessage(
-        queue=RUN_QUEUE,
+        queue=queue or RUN_QUEUE,
         group=run_id,
         idempotency_key=WAKE_KEY.format(run_id=run_id),
         max_deliveries=WAKE_DELIVERIES_MAX,

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
-from holdfast.cli import dev, health, reading, services, starting, steering, streaming
+from holdfast.cli import checking, dev, health, linting, reading, services, starting, steering, streaming
 from holdfast.cli.exits import CommandError, exit_code_of, line_of
 from holdfast.errors import HoldfastError
 
@@ -39,6 +39,9 @@ app.command("why")(reading.why)
 app.command("resume")(steering.resume)
 app.command("cancel")(steering.cancel)
 app.command("wake")(steering.wake)
+app.command("check")(checking.check)
+app.command("replay")(checking.replay)
+app.command("lint")(linting.lint)
 app.command("health")(health.health)
 
 

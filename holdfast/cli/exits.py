@@ -1,7 +1,7 @@
 """Exit codes and the one line that tells why.
 
-Scripts depend on the numbers: 0 done, 1 the run failed, 2 wrong use, 3 not reachable. A line says what was
-wrong and what to do next; it never carries a traceback.
+Scripts depend on the numbers: 0 done, 1 the run failed or a check found something, 2 wrong use, 3 not reachable. A
+line says what was wrong and what to do next; it never carries a traceback.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final
 from holdfast.errors import HoldfastError, NotReady, RunCancelled, RunFailed
 
 RUN_FAILED: Final = 1
+FOUND: Final = 1
 WRONG_USE: Final = 2
 NOT_REACHABLE: Final = 3
 
@@ -29,10 +30,15 @@ class CommandError(Exception):
 class NotReachable(NotReady):
     """Nobody answers at an address. The message names it and says how to start something there."""
 
-    def __init__(self, address: str, why: str) -> None:
+    def __init__(
+        self,
+        address: str,
+        why: str,
+        start: str = "a runtime with `holdfast dev FILE`",
+        options: str = "--runtime or HOLDFAST_RUNTIME_ADDRESS",
+    ) -> None:
         super().__init__(
-            f"nothing usable answers at {address} ({why}); start a runtime with `holdfast dev FILE`, "
-            f"or name its address with --runtime or HOLDFAST_RUNTIME_ADDRESS"
+            f"nothing usable answers at {address} ({why}); start {start}, or name its address with {options}"
         )
 
 

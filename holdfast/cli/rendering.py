@@ -111,4 +111,5 @@ _WORDS: Final[dict[str, Callable[[Any], str]]] = {
     "wait_created": lambda it: f"until {local_time(it.resume_time)}",
     "wait_completed": lambda it: "",
     "attributes_set": _changes,
+    "patch_applied": lambda it: it.name,
 }

@@ -2,16 +2,33 @@
 
 The only module of this package that reaches for a service, and only for its front door: the words after the
 name go on untouched to `python -m store_service` or `python -m runtime_service`, which own their options and their
-help. The other modules start services as processes, with the command lines built here.
+help. The other modules start services as processes, with the command lines built here; replaying recorded runs is
+a runtime's craft too and is reached through here.
 """
 
 from __future__ import annotations
 
 import runpy
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import typer
+
+from holdfast.cli.exits import NotReachable
+from holdfast.errors import NotReady
+
+if TYPE_CHECKING:
+    # Named again for those who print them: nobody else here may know where they come from.
+    from runtime_service.replaying.report import Group as Group
+    from runtime_service.replaying.report import Report as Report
+    from runtime_service.replaying.telling import Told as Told
+    from runtime_service.store import Store
+
+Answer = TypeVar("Answer")
+
+#: Seconds that a store may take to answer while a person waits.
+STORE_RETRY_SECONDS: Final = 3.0
 
 
 def store(context: typer.Context) -> None:
@@ -37,3 +54,41 @@ def runtime_command(modules: Sequence[str], *, listen: str, store: str, options:
 def _become(name: str, package: str, words: Sequence[str]) -> None:
     sys.argv = [f"holdfast {name}", *words]
     runpy.run_module(package, run_name="__main__", alter_sys=True)
+
+
+def checked_runs(address: str, token: str, *, sample: int) -> Report:
+    """Replay the runs of the store at an address under the definitions that are loaded; see `replaying/check.py`."""
+    from holdfast.definitions import registry
+    from runtime_service.replaying.check import check_store
+
+    return _with_store(address, token, lambda store: check_store(store, registry, sample=sample))
+
+
+def told_run(address: str, token: str, run_id: str) -> list[Told]:
+    """Replay one run of the store at an address; see `replaying/telling.py`. Raises RunNotFound, NotRegistered."""
+    from holdfast.definitions import registry
+    from runtime_service.replaying.telling import tell
+
+    async def told(store: Store) -> list[Told]:
+        events = await store.events_after(run_id, 0)
+        return list(tell(registry.workflow(events[0].run_created.workflow_name), events))
+
+    return _with_store(address, token, told)
+
+
+def _with_store(address: str, token: str, work: Callable[[Store], Awaitable[Answer]]) -> Answer:
+    """Do something with a store, which must be there. Raises NotReachable."""
+    import asyncio
+
+    from runtime_service.store import Store
+
+    async def connected() -> Answer:
+        store = Store(address, token=token, retry_seconds=STORE_RETRY_SECONDS)
+        try:
+            return await work(store)
+        except NotReady as error:
+            raise NotReachable(address, str(error), "a store with `holdfast store`", "HOLDFAST_STORE_ADDRESS") from None
+        finally:
+            await store.close()
+
+    return asyncio.run(connected())

@@ -68,6 +68,8 @@ class _EventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventType.V
     """A durable timer fired. Terminal for the wait."""
     EVENT_TYPE_ATTRIBUTES_SET: _EventType.ValueType  # 40
     """Attributes of the run changed."""
+    EVENT_TYPE_PATCH_APPLIED: _EventType.ValueType  # 41
+    """The workflow asked whether a change of its code applies to this run, and it does."""
 
 class EventType(_EventType, metaclass=_EventTypeEnumTypeWrapper):
     """EventType names the kind of an event. It always matches the `attributes` arm."""
@@ -112,6 +114,8 @@ EVENT_TYPE_WAIT_COMPLETED: EventType.ValueType  # 31
 """A durable timer fired. Terminal for the wait."""
 EVENT_TYPE_ATTRIBUTES_SET: EventType.ValueType  # 40
 """Attributes of the run changed."""
+EVENT_TYPE_PATCH_APPLIED: EventType.ValueType  # 41
+"""The workflow asked whether a change of its code applies to this run, and it does."""
 Global___EventType: _TypeAlias = EventType  # noqa: Y015
 
 class _EventOrigin:
@@ -227,6 +231,7 @@ class Event(_message.Message):
     WAIT_CREATED_FIELD_NUMBER: _builtins.int
     WAIT_COMPLETED_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_SET_FIELD_NUMBER: _builtins.int
+    PATCH_APPLIED_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """Output only. "evt_" and a ULID. Its time part is max(now, previous event of the run + 1 ms):
     what `state_updated_at` speaks of.
@@ -337,6 +342,10 @@ class Event(_message.Message):
     def attributes_set(self) -> Global___AttributesSet:
         """Set for EVENT_TYPE_ATTRIBUTES_SET."""
 
+    @_builtins.property
+    def patch_applied(self) -> Global___PatchApplied:
+        """Set for EVENT_TYPE_PATCH_APPLIED."""
+
     def __init__(
         self,
         *,
@@ -369,12 +378,13 @@ class Event(_message.Message):
         wait_created: Global___WaitCreated | None = ...,
         wait_completed: Global___WaitCompleted | None = ...,
         attributes_set: Global___AttributesSet | None = ...,
+        patch_applied: Global___PatchApplied | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "attributes_set", b"attributes_set", "create_time", b"create_time", "hook_conflict", b"hook_conflict", "hook_created", b"hook_created", "hook_disposed", b"hook_disposed", "hook_received", b"hook_received", "occur_time", b"occur_time", "run_cancel_requested", b"run_cancel_requested", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_started", b"run_started", "step_completed", b"step_completed", "step_created", b"step_created", "step_failed", b"step_failed", "step_retrying", b"step_retrying", "step_started", b"step_started", "wait_completed", b"wait_completed", "wait_created", b"wait_created"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "attributes_set", b"attributes_set", "create_time", b"create_time", "hook_conflict", b"hook_conflict", "hook_created", b"hook_created", "hook_disposed", b"hook_disposed", "hook_received", b"hook_received", "occur_time", b"occur_time", "patch_applied", b"patch_applied", "run_cancel_requested", b"run_cancel_requested", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_started", b"run_started", "step_completed", b"step_completed", "step_created", b"step_created", "step_failed", b"step_failed", "step_retrying", b"step_retrying", "step_started", b"step_started", "wait_completed", b"wait_completed", "wait_created", b"wait_created"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "attributes_set", b"attributes_set", "correlation_id", b"correlation_id", "create_time", b"create_time", "event_id", b"event_id", "hook_conflict", b"hook_conflict", "hook_created", b"hook_created", "hook_disposed", b"hook_disposed", "hook_received", b"hook_received", "ignorable", b"ignorable", "occur_time", b"occur_time", "origin", b"origin", "run_cancel_requested", b"run_cancel_requested", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_id", b"run_id", "run_started", b"run_started", "seq", b"seq", "step_completed", b"step_completed", "step_created", b"step_created", "step_failed", b"step_failed", "step_retrying", b"step_retrying", "step_started", b"step_started", "trace_context", b"trace_context", "type", b"type", "wait_completed", b"wait_completed", "wait_created", b"wait_created", "writer", b"writer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "attributes_set", b"attributes_set", "correlation_id", b"correlation_id", "create_time", b"create_time", "event_id", b"event_id", "hook_conflict", b"hook_conflict", "hook_created", b"hook_created", "hook_disposed", b"hook_disposed", "hook_received", b"hook_received", "ignorable", b"ignorable", "occur_time", b"occur_time", "origin", b"origin", "patch_applied", b"patch_applied", "run_cancel_requested", b"run_cancel_requested", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_id", b"run_id", "run_started", b"run_started", "seq", b"seq", "step_completed", b"step_completed", "step_created", b"step_created", "step_failed", b"step_failed", "step_retrying", b"step_retrying", "step_started", b"step_started", "trace_context", b"trace_context", "type", b"type", "wait_completed", b"wait_completed", "wait_created", b"wait_created", "writer", b"writer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_attributes: _TypeAlias = _typing.Literal["run_created", "run_started", "run_completed", "run_failed", "run_cancelled", "run_cancel_requested", "step_created", "step_started", "step_completed", "step_failed", "step_retrying", "hook_created", "hook_received", "hook_disposed", "hook_conflict", "wait_created", "wait_completed", "attributes_set"]  # noqa: Y015
+    _WhichOneofReturnType_attributes: _TypeAlias = _typing.Literal["run_created", "run_started", "run_completed", "run_failed", "run_cancelled", "run_cancel_requested", "step_created", "step_started", "step_completed", "step_failed", "step_retrying", "hook_created", "hook_received", "hook_disposed", "hook_conflict", "wait_created", "wait_completed", "attributes_set", "patch_applied"]  # noqa: Y015
     _WhichOneofArgType_attributes: _TypeAlias = _typing.Literal["attributes", b"attributes"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_attributes) -> _WhichOneofReturnType_attributes | None: ...
 
@@ -1035,3 +1045,31 @@ class AttributesSet(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AttributesSet: _TypeAlias = AttributesSet  # noqa: Y015
+
+@_typing.final
+class PatchApplied(_message.Message):
+    """PatchApplied says that code from here on is that after a named change. A log that went past the call
+    without it was written by the code before the change.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the change, as given to `patched`. Required."""
+    call_id: _builtins.str
+    """Which call of `patched` it was: the path of the calling task, the name, the n-th call there. Required."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        call_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PatchApplied: _TypeAlias = PatchApplied  # noqa: Y015

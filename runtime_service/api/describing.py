@@ -7,6 +7,7 @@ from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from holdfast.errors import NotRegistered
 from holdfast.v1 import (
     entity_pb2,
     payload_pb2,
@@ -17,6 +18,7 @@ from holdfast.v1 import (
 from runtime_service.api import checks, limits
 from runtime_service.api.front import Front
 from runtime_service.names import BLOCKED_PREFIX, RUN_QUEUE
+from runtime_service.worker.routing import workflow_of
 
 #: Error names in front of a parked run's reason → category. Every other one is a fault of holdfast.
 _BLOCKED_CATEGORIES: Final = {
@@ -39,7 +41,7 @@ async def describe_run(
         _open_steps(front, request),
         _open_hooks(front, request),
         _open_waits(front, request),
-        _last_replay_failure(front, request.run_id),
+        _last_replay_failure(front, run),
     )
     return runtime_service_pb2.DescribeRunResponse(
         run=run,
@@ -90,15 +92,27 @@ async def _open_waits(
     return answer
 
 
-async def _last_replay_failure(front: Front, run_id: str) -> payload_pb2.Failure | None:
+async def _last_replay_failure(front: Front, run: entity_pb2.Run) -> payload_pb2.Failure | None:
     """Read why the run is parked, from the wake message that waits for fixed code; None when it is not."""
     page = queue_service_pb2.ListMessagesRequest(
-        queue=RUN_QUEUE, group=run_id, states=[queue_service_pb2.QUEUE_MESSAGE_STATE_READY]
+        queue=run.wake_queue or RUN_QUEUE, group=run.run_id, states=[queue_service_pb2.QUEUE_MESSAGE_STATE_READY]
     )
     listing = front.store.queue.ListMessages
     answer: queue_service_pb2.ListMessagesResponse = await front.store.call(listing, page)
     reasons = [message.last_reason for message in answer.messages if message.last_reason.startswith(BLOCKED_PREFIX)]
-    return blocked_failure(reasons[-1]) if reasons else None
+    if reasons:
+        return blocked_failure(reasons[-1])
+    is_due = any(message.deliver_time.ToMilliseconds() <= front.worker.clock() for message in answer.messages)
+    return _other_version(front, run) if is_due else None
+
+
+def _other_version(front: Front, run: entity_pb2.Run) -> payload_pb2.Failure | None:
+    """Say that a run whose wake-up nobody takes is of a version that is not here."""
+    try:
+        workflow_of(front.worker.registry, run.workflow_name, run.version)
+    except NotRegistered as error:
+        return blocked_failure(f"{type(error).__name__}: {error}")
+    return None
 
 
 def blocked_failure(reason: str) -> payload_pb2.Failure:

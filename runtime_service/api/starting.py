@@ -14,7 +14,7 @@ from holdfast.v1 import event_pb2, runtime_service_pb2, store_service_pb2
 from runtime_service.api import checks, limits
 from runtime_service.api.front import Front
 from runtime_service.api.payloads import as_stored, is_plain_json
-from runtime_service.names import RUN_QUEUE
+from runtime_service.names import run_queue
 from runtime_service.store import milliseconds
 
 Request = runtime_service_pb2.StartRunRequest
@@ -58,9 +58,13 @@ def find_workflow(registry: Registry, name: str) -> WorkflowDefinition:
 
 
 def run_created(request: Request, workflow: WorkflowDefinition) -> event_pb2.Event:
-    """Build the first event of the run; refuses an input that the workflow's annotations do not take."""
+    """Build the first event of the run; refuses an input that the workflow's annotations do not take.
+
+    A run of another version than the one here is left to a runtime that has it, and so is the check of its input.
+    """
     payload = as_stored(request.input, "input")
-    if is_plain_json(payload) or payload.WhichOneof("body") is None:
+    is_own_version = request.version in ("", workflow.version)
+    if is_own_version and (is_plain_json(payload) or payload.WhichOneof("body") is None):
         try:
             decode_args(workflow, payload)
         except (SerializationError, TypeError) as error:
@@ -71,7 +75,7 @@ def run_created(request: Request, workflow: WorkflowDefinition) -> event_pb2.Eve
     created.input.CopyFrom(payload)
     created.version = request.version or workflow.version
     created.attributes.update(request.attributes)
-    created.wake_queue = RUN_QUEUE
+    created.wake_queue = run_queue(created.workflow_name, created.version)
     if request.HasField("timeout"):
         created.timeout.CopyFrom(request.timeout)
     elif workflow.timeout_ms is not None:

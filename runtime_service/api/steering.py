@@ -49,7 +49,8 @@ async def wake_run(front: Front, request: runtime_service_pb2.WakeRunRequest) ->
     fired = await _fire_waits(front, request.run_id) if request.skip_waits else 0
     if fired and run.wake_queue:
         return runtime_service_pb2.WakeRunResponse(fired_count=fired)
-    return runtime_service_pb2.WakeRunResponse(message_id=await front.store.wake(request.run_id), fired_count=fired)
+    message_id = await front.store.wake(request.run_id, run.wake_queue)
+    return runtime_service_pb2.WakeRunResponse(message_id=message_id, fired_count=fired)
 
 
 async def _fire_waits(front: Front, run_id: str) -> int:

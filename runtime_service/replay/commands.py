@@ -12,6 +12,14 @@ from dataclasses import dataclass
 
 from holdfast.v1 import event_pb2
 
+#: The key of the command that ends the run.
+END = "the end"
+
+
+def disposal_of(hook_id: str) -> str:
+    """Return the key of the command that closes a hook."""
+    return f"disposal of {hook_id}"
+
 
 @dataclass(slots=True)
 class Command:
@@ -43,6 +51,7 @@ class Commands:
     def __init__(self) -> None:
         self._fresh: list[Command] = []
         self._unrecorded: dict[str, Command] = {}
+        self._ahead: set[str] = set()
         self._is_closed = False
 
     def emit(self, key: str, event: event_pb2.Event, source: str = "", requires: Command | None = None) -> Command:
@@ -50,15 +59,27 @@ class Commands:
         command = Command(event, source, requires, is_wanted=not self._is_closed)
         assert key not in self._unrecorded, f"two commands of one replay have the key {key}"
         self._unrecorded[key] = command
+        self._ahead.discard(key)
         self._fresh.append(command)
         return command
 
     def confirm(self, key: str) -> Command | None:
         """Take the record of a command; None when this replay did not emit it."""
+        self._ahead.discard(key)
         command = self._unrecorded.pop(key, None)
         if command is not None:
             command.is_recorded = True
         return command
+
+    def foresee(self, key: str) -> None:
+        """Note that the log goes on, further down, with the record of a command."""
+        if key not in self._unrecorded:
+            self._ahead.add(key)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the log goes on with what this replay has not asked for yet: other code, or this one, was here."""
+        return bool(self._ahead)
 
     def take(self) -> list[event_pb2.Event]:
         """Return what is to be written and was not returned before, in order of emission."""
@@ -82,6 +103,10 @@ class Commands:
         self.close()
         for command in self._unrecorded.values():
             command.is_wanted = False
+
+    def pending(self) -> list[Command]:
+        """What is to be in the log and is not there yet, in order of emission; looked at, not taken."""
+        return [it for it in self._unrecorded.values() if it.is_taken or it.is_due]
 
     def unrecorded(self) -> Iterator[Command]:
         """What the code asked for and the log has not shown yet, oldest first."""

@@ -20,6 +20,7 @@ from runtime_service.replay.clock import RunClock, as_datetime, event_time_ms
 from runtime_service.replay.hooks import Hooks, ReplayHook
 from runtime_service.replay.loop import ReplayLoop
 from runtime_service.replay.order import ReplayFuture
+from runtime_service.replay.patches import Patches
 from runtime_service.replay.steps import Steps
 
 #: Hexadecimal digits of the id of a child run that was given none: no two ever meet.
@@ -37,6 +38,7 @@ class ReplayContext:
         steps: Steps,
         hooks: Hooks,
         attributes: Attributes,
+        patches: Patches,
     ) -> None:
         self._run_id = run_id
         self._clock = clock
@@ -44,6 +46,7 @@ class ReplayContext:
         self._steps = steps
         self._hooks = hooks
         self._attributes = attributes
+        self._patches = patches
         self._created = event_pb2.RunCreated()
         self._created_id = ""
         self._started_ms = 0
@@ -73,16 +76,19 @@ class ReplayContext:
     def open_hook(self, call: HookCall) -> ReplayHook:
         return self._hooks.open(call)
 
-    def public_url(self) -> str:
-        return self._public_url
-
     def child_run_id(self) -> str:
         # From the id of the first event, not the run's own: an id that was deleted and given again has other children.
         key = f"{self._created_id}\n{self._loop.scope().child_run_id()}"
         return f"run_{hashlib.sha256(key.encode()).hexdigest()[:_CHILD_ID_CHARS]}"
 
+    def public_url(self) -> str:
+        return self._public_url
+
     def set_attributes(self, changes: Mapping[str, str | None]) -> None:
         self._attributes.change(changes)
+
+    def patched(self, name: str) -> bool:
+        return self._patches.ask(name)
 
     def now(self) -> datetime:
         return self._clock.now()

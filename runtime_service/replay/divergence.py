@@ -26,6 +26,7 @@ _WORDS: Final[Mapping[str, Describe]] = {
     "hook_disposed": lambda event: f"the disposal of hook {event.correlation_id}",
     "wait_created": lambda event: f"a sleep or timeout ({event.correlation_id})",
     "attributes_set": lambda event: "a change of attributes",
+    "patch_applied": lambda event: f"a call of patched({event.patch_applied.name!r})",
     "run_completed": lambda event: "the workflow to return",
     "run_failed": lambda event: f"the workflow to raise {event.run_failed.failure.type}",
     "run_cancelled": lambda event: "the workflow to end as cancelled",

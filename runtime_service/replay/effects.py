@@ -83,5 +83,6 @@ EFFECTS: Final[Mapping[str, Effect]] = MappingProxyType(
         "wait_created": _wait_created,
         "wait_completed": _wait_completed,
         "attributes_set": lambda parts, event: parts.attributes.record(event.attributes_set),
+        "patch_applied": lambda parts, event: parts.patches.record(event.patch_applied),
     }
 )

@@ -1,4 +1,5 @@
-"""The guard around workflow bodies: clocks, randomness, files, sockets, threads and subprocesses refuse.
+"""The guard around workflow bodies: clocks, randomness, files, sockets, threads and subprocesses refuse,
+and so does the environment.
 
 Active only on the thread that runs a turn of a replay and only while it does, so steps, the service and other threads
 never notice. It lets its own work through (hazard 35): imports, tracebacks and log lines open files and read
@@ -15,7 +16,9 @@ import functools
 import gc
 import importlib
 import logging
+import os
 import sys
+import zoneinfo
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import get_ident
@@ -27,10 +30,14 @@ from runtime_service.replay.guarded_names import (
     AUDIT_EVENTS,
     AUDIT_FAMILIES,
     CLASS_METHODS,
+    ENVIRONMENT,
+    ENVIRONMENT_METHODS,
     FUNCTIONS,
     LET_THROUGH,
+    PASSED_OVER,
     STEP,
     TRUSTED_CALLERS,
+    UNLESS_GIVEN,
 )
 from runtime_service.replay.source import calling_line
 
@@ -84,7 +91,13 @@ def install() -> None:
     for module_name, attributes in FUNCTIONS.items():
         module = importlib.import_module(module_name)
         for path, advice in attributes.items():
-            _replace(module, path, f"{module_name}.{path}", advice)
+            _replace(module, path, f"{module_name}.{path}()", advice)
+    for module_name, functions in UNLESS_GIVEN.items():
+        module = importlib.import_module(module_name)
+        for path, (position, advice) in functions.items():
+            _replace(module, path, f"{module_name}.{path}() without arguments", advice, position)
+    for method in ENVIRONMENT_METHODS:
+        _replace(os, f"_Environ.{method}", "os.environ", ENVIRONMENT)
     for module_name, methods in CLASS_METHODS.items():
         for path, advice in methods.items():
             class_name, method = path.split(".")
@@ -93,7 +106,8 @@ def install() -> None:
     sys.addaudithook(_audit)
 
 
-def _replace(owner: Any, path: str, name: str, advice: str) -> None:
+def _replace(owner: Any, path: str, what: str, advice: str, pure_with: int | None = None) -> None:
+    """Put a guarded function in place of one; with the argument at ``pure_with`` given, a call is let through."""
     *outer, last = path.split(".")
     for part in outer:
         owner = getattr(owner, part)
@@ -103,12 +117,19 @@ def _replace(owner: Any, path: str, name: str, advice: str) -> None:
 
     @functools.wraps(original)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        if get_ident() in _turns and _is_users_work(sys._getframe(1)):
-            refuse(f"{name}()", advice)
+        if get_ident() in _turns and not _is_given(pure_with, args, kwargs) and _is_users_work(sys._getframe(1)):
+            refuse(what, advice)
         return original(*args, **kwargs)
 
     setattr(owner, last, guarded)
     _guarded[id(original)] = guarded
+
+
+def _is_given(position: int | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    if position is None:
+        return False
+    given = args[position : position + 1] or tuple(kwargs.values())[:1]
+    return bool(given) and given[0] is not None
 
 
 def _replace_class_method(owner: type, method: str, advice: str) -> None:
@@ -129,15 +150,22 @@ def _replace_class_method(owner: type, method: str, advice: str) -> None:
     ctypes.pythonapi.PyType_Modified(ctypes.py_object(owner))
 
 
-def _audit(event: str, _: tuple[Any, ...]) -> None:
+def _audit(event: str, args: tuple[Any, ...]) -> None:
     if get_ident() in _turns:
         what = AUDIT_EVENTS.get(event) or AUDIT_FAMILIES.get(event.partition(".")[0])
-        if what is not None and _is_users_work(sys._getframe(1)):
+        if what is not None and not _is_time_zone(event, args) and _is_users_work(sys._getframe(1)):
             refuse(what)
+
+
+def _is_time_zone(event: str, args: tuple[Any, ...]) -> bool:
+    """Time zones are read from files, from C where no frame tells; what they say is the same in every process."""
+    return event == "open" and isinstance(args[0], str) and args[0].startswith(zoneinfo.TZPATH or ("\0",))
 
 
 def _is_users_work(caller: FrameType | None) -> bool:
     """Whether what is being done is done by the workflow and not by the runtime, an import or a log line."""
+    while caller is not None and _module(caller) in PASSED_OVER:
+        caller = caller.f_back
     if caller is None or _top(_module(caller)) in TRUSTED_CALLERS:
         return False
     while caller is not None and _module(caller) != _LOOP_MODULE:

@@ -1,7 +1,7 @@
 """The table of what a workflow body must not touch, and what to use in its place.
 
-Names that are called as functions or methods are replaced by guarded ones; files, sockets, threads and subprocesses
-are seen through the interpreter's audit events. ``guard.py`` reads both tables.
+Names that are called as functions or methods are replaced by guarded ones, and so is what reads the environment; files,
+sockets, threads and subprocesses are seen through the interpreter's audit events. ``guard.py`` reads the tables.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ _NOW: Final = "use holdfast.now()"
 _RANDOM: Final = "use holdfast.random()"
 _UUID: Final = "use holdfast.uuid4()"
 _SLEEP: Final = "use holdfast.sleep()"
+ENVIRONMENT: Final = "pass it as an argument, or read it in a step"
 _BYTES: Final = "use holdfast.random().randbytes(n) or holdfast.uuid4(), or move this into a step"
 
 _CLOCKS: Final = (
@@ -34,6 +35,19 @@ FUNCTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "os": {"urandom": _BYTES, "getrandom": _BYTES},
     "threading": {"Thread.start": STEP},
 }
+
+#: Module → function → which argument makes it a function of its arguments alone, and what to do without that one.
+#: The position counts the object of a method.
+UNLESS_GIVEN: Final[Mapping[str, Mapping[str, tuple[int, str]]]] = {
+    "time": {
+        **dict.fromkeys(("localtime", "gmtime", "ctime", "asctime"), (0, _NOW)),
+        "strftime": (1, _NOW),
+    },
+    "random": {"Random.seed": (1, _RANDOM)},
+}
+
+#: Methods of ``os.environ`` that all the others, and ``os.getenv``, come down to.
+ENVIRONMENT_METHODS: Final = ("__getitem__", "__setitem__", "__delitem__", "__iter__")
 
 #: Class methods of C types, which only their type's own table can replace.
 CLASS_METHODS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -57,6 +71,8 @@ AUDIT_EVENTS: Final[Mapping[str, str]] = {
     "os.spawn": "starting a process",
     "subprocess.Popen": "starting a process",
     "pty.spawn": "starting a process",
+    "os.putenv": "changing the environment",
+    "os.unsetenv": "changing the environment",
     "sqlite3.connect": "opening a database",
     "_thread.start_new_thread": "starting a thread",
     "_thread.start_joinable_thread": "starting a thread",
@@ -69,9 +85,14 @@ LET_THROUGH: Final = frozenset(
     (
         *("importlib._bootstrap", "importlib._bootstrap_external", "zipimport"),
         *("logging", "traceback", "linecache", "tokenize", "warnings", "inspect", "structlog"),
+        # Time zones, where the system has none: see also guard.py.
+        "zoneinfo",
         *("pdb", "bdb", "_pytest", "coverage", "pydevd"),
     )
 )
+
+#: Modules that stand between who does something and what is guarded; whoever called them does it.
+PASSED_OVER: Final = frozenset(("os", "collections.abc", "_collections_abc", "random"))
 
 #: Modules that may use what is guarded when they call it themselves, on behalf of the runtime.
 TRUSTED_CALLERS: Final = frozenset(("holdfast", "runtime_service", "asyncio", "pydantic", "pydantic_core", "google"))

@@ -16,7 +16,7 @@ from collections import deque
 from holdfast.context import HookCall
 from holdfast.errors import HookConflict, HookDisposed
 from holdfast.v1 import event_pb2, payload_pb2
-from runtime_service.replay.commands import Command, Commands
+from runtime_service.replay.commands import Command, Commands, disposal_of
 from runtime_service.replay.divergence import check_hook, not_called, unknown_entity
 from runtime_service.replay.loop import ReplayLoop
 from runtime_service.replay.step_creation import duration_of
@@ -73,7 +73,7 @@ class ReplayHook:
         if self._is_closed or self._holder_run_id is not None:
             return
         event = event_pb2.Event(correlation_id=self.hook_id, hook_disposed=event_pb2.HookDisposed())
-        self._commands.emit(_disposal(self.hook_id), event, requires=self._creation)
+        self._commands.emit(disposal_of(self.hook_id), event, requires=self._creation)
         if not self._creation.exists:
             # Nobody has heard of it: neither its creation nor its end is written, unless the log shows that it was.
             self._creation.is_wanted = False
@@ -91,7 +91,7 @@ class ReplayHook:
     def conflict(self, event: event_pb2.Event) -> None:
         check_hook(event, self._creation, self._asked_token)
         self._holder_run_id = event.hook_conflict.holder_run_id
-        self._commands.confirm(_disposal(self.hook_id))
+        self._commands.confirm(disposal_of(self.hook_id))
         _wake_all(self._registrations)
         _wake_all(self._waiters)
 
@@ -102,7 +102,7 @@ class ReplayHook:
 
     def end(self, event: event_pb2.Event) -> None:
         """The log has the disposal: our own, or one from outside. Payloads that came before can still be taken."""
-        is_ours = self._commands.confirm(_disposal(self.hook_id)) is not None
+        is_ours = self._commands.confirm(disposal_of(self.hook_id)) is not None
         if not is_ours and event.origin == event_pb2.EVENT_ORIGIN_REPLAY:
             raise not_called(event, self._commands)
         self._close()
@@ -180,10 +180,6 @@ class Hooks:
     def _generated_token(self, hook_id: str) -> str:
         digest = hmac.new(self._key, f"{self._run_id}\n{hook_id}".encode(), hashlib.sha256).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-
-
-def _disposal(hook_id: str) -> str:
-    return f"disposal of {hook_id}"
 
 
 def _created(hook_id: str, token: str, call: HookCall) -> event_pb2.Event:

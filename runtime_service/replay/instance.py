@@ -10,14 +10,14 @@ could have agreed. Read ``effects.py`` for what an event does, ``loop.py`` for h
 from __future__ import annotations
 
 import atexit
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
 from holdfast.context import RunInfo
 from holdfast.definitions import WorkflowDefinition
 from holdfast.v1 import event_pb2
-from runtime_service.replay import effects, guard
+from runtime_service.replay import effects, foresight, guard
 from runtime_service.replay.divergence import OutOfOrder
 from runtime_service.replay.eviction import lay_to_rest
 from runtime_service.replay.open_entities import OpenStep
@@ -48,6 +48,16 @@ class Instance:
     def __del__(self) -> None:
         self.evict()
 
+    def foresee(self, events: Iterable[event_pb2.Event]) -> None:
+        """Tell what the log goes on with, as far as it is loaded; to be called before those events are delivered.
+
+        Only ``patched`` looks at it: whether code went past a call before can be seen nowhere else. Events that were
+        delivered are passed over.
+        """
+        for event in events:
+            if event.seq > self.position:
+                foresight.foresee(self._parts, event)
+
     def deliver(self, event: event_pb2.Event, *, is_replayed: bool = False) -> None:
         """Take exactly one event and run the workflow until it waits again.
 
@@ -73,6 +83,10 @@ class Instance:
         Each is returned once, without ``occur_time``. What was called off before it was taken is left out.
         """
         return self._parts.commands.take()
+
+    def pending(self) -> list[tuple[event_pb2.Event, str]]:
+        """Return the decisions that the log does not have, each with its source ("file:line" or ""); takes none."""
+        return [(command.event, command.source) for command in self._parts.commands.pending()]
 
     def open_steps(self) -> Mapping[str, OpenStep]:
         """Step id → step, for those that have no result yet; a view that the next delivery changes."""

@@ -17,15 +17,12 @@ from holdfast.errors import LimitExceeded, NotDeterministic, SerializationError
 from holdfast.failures import to_failure
 from holdfast.serialization import decode_args, encode_result
 from holdfast.v1 import event_pb2, payload_pb2
-from runtime_service.replay.commands import Commands
+from runtime_service.replay.commands import END, Commands
 from runtime_service.replay.context import ReplayContext
 from runtime_service.replay.divergence import check_end
 from runtime_service.replay.limits import REASON_CHARS_MAX
 from runtime_service.replay.loop import ReplayLoop
 from runtime_service.replay.order import ReplayTask
-
-#: The key of the command that ends the run.
-_END: Final = "the end"
 
 #: Writers from outside a replay.
 _OUTSIDE: Final = (event_pb2.EVENT_ORIGIN_EXTERNAL, event_pb2.EVENT_ORIGIN_STORE)
@@ -91,7 +88,7 @@ class Life:
             self._commands.drop()
         else:
             check_end(event, self.ending)
-            self._commands.confirm(_END)
+            self._commands.confirm(END)
         self.ending = event
 
     def clean_up(self, *, is_replayed: bool) -> None:
@@ -106,7 +103,7 @@ class Life:
     def _end(self, ending: event_pb2.Event) -> None:
         """Note the end: the last thing the run asks for."""
         self.ending = ending
-        self._commands.emit(_END, ending)
+        self._commands.emit(END, ending)
         self._commands.close()
 
     def _end_of(self, main: ReplayTask) -> event_pb2.Event:

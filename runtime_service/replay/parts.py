@@ -12,6 +12,7 @@ from runtime_service.replay.context import ReplayContext
 from runtime_service.replay.hooks import Hooks
 from runtime_service.replay.life import Life
 from runtime_service.replay.loop import ReplayLoop
+from runtime_service.replay.patches import Patches
 from runtime_service.replay.steps import Steps
 from runtime_service.replay.timers import Timers
 
@@ -27,6 +28,7 @@ class Parts:
     steps: Steps
     hooks: Hooks
     attributes: Attributes
+    patches: Patches
     context: ReplayContext
     life: Life
 
@@ -38,6 +40,7 @@ def assemble(workflow: WorkflowDefinition, run_id: str) -> Parts:
     # mypy cannot see that the table of ``outside.py`` fills every abstract method.
     loop = ReplayLoop(run_id, clock, timers)  # type: ignore[abstract]
     steps, hooks, attributes = Steps(commands, loop), Hooks(commands, loop), Attributes(commands)
-    context = ReplayContext(run_id, clock, loop, steps, hooks, attributes)
+    patches = Patches(commands, loop)
+    context = ReplayContext(run_id, clock, loop, steps, hooks, attributes, patches)
     life = Life(workflow, commands, loop, context)
-    return Parts(clock, commands, timers, loop, steps, hooks, attributes, context, life)
+    return Parts(clock, commands, timers, loop, steps, hooks, attributes, patches, context, life)

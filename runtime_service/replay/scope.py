@@ -42,6 +42,10 @@ class Scope:
         """Return what tells the child runs of a run apart; it is no id of an entity."""
         return self._next("run_", "")
 
+    def patch_call_id(self, name: str) -> str:
+        """Return what tells the calls of ``patched`` apart; it is no id of an entity."""
+        return self._next("patch_", _plain(name))
+
     def hook_id(self) -> str:
         return self._next("hook_", "")
 

@@ -14,7 +14,7 @@ from holdfast.definitions import Registry, WorkflowDefinition
 from holdfast.errors import RunExists
 from holdfast.serialization import decode_args
 from holdfast.v1 import entity_pb2, event_pb2, runtime_service_pb2, store_service_pb2
-from runtime_service.names import RUN_QUEUE
+from runtime_service.names import run_queue
 from runtime_service.store import Store, milliseconds
 from runtime_service.worker.cancelling import cancel, read_run
 from runtime_service.worker.feed import Feed
@@ -71,7 +71,7 @@ def _run_created(
     created.workflow_name, created.version = workflow.name, workflow.version
     created.input.CopyFrom(request.input)
     created.attributes.update(request.attributes)
-    created.wake_queue = RUN_QUEUE
+    created.wake_queue = run_queue(workflow.name, workflow.version)
     created.parent_run_id = attempt.run.run_id
     created.root_run_id = attempt.run.root_run_id or attempt.run.run_id
     if workflow.timeout_ms is not None:

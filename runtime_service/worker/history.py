@@ -61,6 +61,10 @@ class History:
         return self.events[0].run_created.version
 
     @property
+    def wake_queue(self) -> str:
+        return self.events[0].run_created.wake_queue
+
+    @property
     def is_started(self) -> bool:
         return self._started_at is not None
 

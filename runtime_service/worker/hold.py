@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -36,6 +36,7 @@ from runtime_service.worker.attempts import Attempts
 from runtime_service.worker.batch import Batch
 from runtime_service.worker.children import Children
 from runtime_service.worker.history import TERMINAL_TYPES, GapInLog, History
+from runtime_service.worker.routing import workflow_of
 from runtime_service.worker.surroundings import Surroundings
 from runtime_service.worker.turn import Turn
 from runtime_service.worker.writer import Refused, Writer
@@ -207,13 +208,15 @@ class Hold:
 
     async def _live_instance(self) -> Instance:
         if self.instance is None:
-            workflow = self._around.registry.workflow(self.history.workflow_name)
+            workflow = workflow_of(self._around.registry, self.history.workflow_name, self.history.version)
             self.instance = Instance(workflow, self.run_id)
             self._reacted_seq = max(self._reacted_seq, self.history.decided_seq)
             await self._deliver(list(self.history.events))
         return self.instance
 
-    async def _deliver(self, events: Iterable[event_pb2.Event]) -> None:
+    async def _deliver(self, events: Sequence[event_pb2.Event]) -> None:
+        if self.instance is not None:
+            self.instance.foresee(events)
         for index, event in enumerate(events, start=1):
             self._recorded.add(event.correlation_id)
             if self.instance is not None:
@@ -257,7 +260,7 @@ class Hold:
         self._refusals += 1
         if self._refusals <= self._around.options.rederive_max or self._attempts.running:
             return True
-        await self._around.store.wake(self.run_id)
+        await self._around.store.wake(self.run_id, self.history.wake_queue)
         await self._settle_message()
         return False
 

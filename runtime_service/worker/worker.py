@@ -31,6 +31,7 @@ from runtime_service.worker.hold import Hold
 from runtime_service.worker.hooks import HookDirectory
 from runtime_service.worker.leases import LeaseKeeper
 from runtime_service.worker.options import WorkerOptions
+from runtime_service.worker.routing import queues_of
 from runtime_service.worker.slots import Slots
 
 log = structlog.get_logger(__name__)
@@ -127,7 +128,8 @@ class Worker:
         Its log is not read: beginning from an old copy is safe, for the guard refuses what a newer one would change.
         Raises what the store answers.
         """
-        if not self._draining and len(self._tasks) < self.options.holds_max:
+        is_ours = create.event.run_created.wake_queue in queues_of(self.registry)
+        if is_ours and not self._draining and len(self._tasks) < self.options.holds_max:
             create.lease_wake.CopyFrom(milliseconds(self.options.lease_ms))
         answer = await self.store.create(create)
         if answer.HasField("wake_lease"):
@@ -153,6 +155,7 @@ class Worker:
                 await self._room.wait()
             try:
                 messages = await self.store.receive(
+                    queues=queues_of(self.registry),
                     messages_max=min(free, _CLAIM_MAX),
                     wait_ms=_POLL_MS,
                     lease_ms=self.options.lease_ms,

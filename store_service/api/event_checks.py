@@ -164,6 +164,11 @@ def _attributes_set(changed: event_pb2.AttributesSet, field: str) -> None:
             raise invalid_field(f"{field}.removed[{index}]", f"is {checks.shown(key)}, which is also in `set`")
 
 
+def _patch_applied(patch: event_pb2.PatchApplied, field: str) -> None:
+    checks.text(patch.name, f"{field}.name", limits.WORKFLOW_NAME_CHARS_MAX, is_required=True)
+    checks.identifier(patch.call_id, f"{field}.call_id")
+
+
 def _only_payloads(message: Any, field: str) -> None:
     """Nothing but payloads, which `payloads.normalise_event` checks, or nothing at all."""
 
@@ -206,5 +211,6 @@ ARMS: Final[Mapping[str, Callable[[Any, str], None]]] = MappingProxyType(
         "wait_created": _wait_created,
         "wait_completed": _only_payloads,
         "attributes_set": _attributes_set,
+        "patch_applied": _patch_applied,
     }
 )

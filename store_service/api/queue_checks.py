@@ -20,7 +20,7 @@ _PRIORITY_MAX: Final = 100
 _HEADERS_MAX: Final = 64
 
 #: Queues of one consumer.
-_QUEUES_MAX: Final = 100
+_QUEUES_MAX: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)

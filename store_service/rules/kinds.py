@@ -66,6 +66,7 @@ KINDS: Final[Mapping[int, Kind]] = MappingProxyType(
             _kind(event_pb2.EVENT_TYPE_WAIT_CREATED, entity=_WAIT, is_decision=True),
             _kind(event_pb2.EVENT_TYPE_WAIT_COMPLETED, entity=_WAIT, is_decision=True, marker=Marker.ALWAYS),
             _kind(event_pb2.EVENT_TYPE_ATTRIBUTES_SET, is_decision=True),
+            _kind(event_pb2.EVENT_TYPE_PATCH_APPLIED, is_decision=True),
         ]
     )
 )

@@ -99,6 +99,10 @@ def _attributes_set(draft: Draft, event: Event, at: int) -> None:
     draft.is_body_changed = draft.are_attributes_changed = True
 
 
+def _patch_applied(draft: Draft, event: Event, at: int) -> None:
+    """Nothing: it speaks to replays, no row shows it."""
+
+
 # --- steps ------------------------------------------------------------------------------------------------------
 
 
@@ -297,5 +301,6 @@ EFFECTS: Final[Mapping[int, Effect]] = MappingProxyType(
         event_pb2.EVENT_TYPE_WAIT_CREATED: _wait_created,
         event_pb2.EVENT_TYPE_WAIT_COMPLETED: _wait_completed,
         event_pb2.EVENT_TYPE_ATTRIBUTES_SET: _attributes_set,
+        event_pb2.EVENT_TYPE_PATCH_APPLIED: _patch_applied,
     }
 )

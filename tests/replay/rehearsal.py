@@ -208,7 +208,9 @@ def _finish(coro: Any) -> Any:
 def replayed(workflow: Any, events: Iterable[event_pb2.Event], run_id: str = "run_1") -> Instance:
     """Replay events from the start in a fresh instance."""
     instance = Instance(workflow if isinstance(workflow, WorkflowDefinition) else definition(workflow), run_id)
-    for it in events:
+    log = list(events)
+    instance.foresee(log)
+    for it in log:
         instance.deliver(it)
     return instance
 

@@ -18,8 +18,10 @@ import threading
 import time
 import traceback
 import uuid
+import zoneinfo
 from collections.abc import Callable
 from datetime import datetime as imported_datetime
+from os import environ as imported_environ
 from random import randint
 from time import time as imported_time
 from typing import Any
@@ -97,6 +99,19 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: subprocess.run(["true"]), "move this into a step"),
     (lambda: os.system("true"), "move this into a step"),
     (lambda: threading.Thread(target=print).start(), "move this into a step"),
+    (lambda: os.environ["PATH"], "pass it as an argument"),
+    (lambda: os.environ.get("PATH"), "pass it as an argument"),
+    (lambda: os.getenv("PATH"), "pass it as an argument"),
+    (lambda: "PATH" in os.environ, "pass it as an argument"),
+    (lambda: dict(os.environ), "pass it as an argument"),
+    (lambda: imported_environ.get("PATH"), "pass it as an argument"),
+    (lambda: os.environ.update(HOLDFAST_GUARD_TEST="1"), "pass it as an argument"),
+    (lambda: os.putenv("HOLDFAST_GUARD_TEST", "1"), "move this into a step"),
+    (lambda: time.localtime(), "holdfast.now()"),
+    (lambda: time.strftime("%H"), "holdfast.now()"),
+    (lambda: time.ctime(None), "holdfast.now()"),
+    (lambda: random.Random(), "holdfast.random()"),
+    (lambda: random.Random(5).seed(), "holdfast.random()"),
     (submit_to_a_pool, "move this into a step"),
     (run_in_a_thread, "move this into a step"),
     (subprocess_exec, "move this into a step"),
@@ -150,6 +165,29 @@ def test_the_deterministic_replacements_work() -> None:
     assert found[0] == found[1]
     assert found[0][0].tzinfo is not None
     assert found[0][2].version == 4
+
+
+def test_what_is_a_function_of_its_arguments_works() -> None:
+    found: list[Any] = []
+
+    def body() -> None:
+        berlin = zoneinfo.ZoneInfo.no_cache("Europe/Berlin")
+        moment = datetime.datetime.strptime("2026-01-01", "%Y-%m-%d").replace(tzinfo=datetime.UTC)
+        found.append((moment.astimezone(berlin), time.gmtime(0).tm_year, time.strftime("%Y", time.gmtime(0))))
+        found.append((random.Random(5).random(), random.Random(x=5).random()))
+
+    assert run_body(body).instance.is_ended
+    assert found[0][0].utcoffset() == datetime.timedelta(hours=1)
+    assert found[0][1:] == (1970, "1970")
+    assert found[1][0] == found[1][1]
+
+
+def test_the_runtime_s_own_look_at_the_environment_goes_through() -> None:
+    def body() -> None:
+        context = {"__name__": "holdfast.somewhere", "os": os}
+        exec("value = os.environ.get('PATH')", context)
+
+    assert run_body(body).instance.is_ended
 
 
 def test_the_guard_lets_its_own_work_through(caplog: pytest.LogCaptureFixture, tmp_path: pathlib.Path) -> None:

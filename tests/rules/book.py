@@ -100,6 +100,10 @@ def attributes_set(**labels: str) -> Event:
     return Event(attributes_set=event_pb2.AttributesSet(set=labels))
 
 
+def patch_applied(name: str, call_id: str = "patch_#1") -> Event:
+    return Event(patch_applied=event_pb2.PatchApplied(name=name, call_id=call_id))
+
+
 def message(key: str = "", queue: str = "mail", **fields: Any) -> queue_service_pb2.NewQueueMessage:
     return queue_service_pb2.NewQueueMessage(queue=queue, idempotency_key=key, payload=text("1"), **fields)
 

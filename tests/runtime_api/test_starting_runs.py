@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -83,7 +84,8 @@ async def test_what_the_request_says_comes_before_what_the_workflow_declares(stu
     second = (await first_event(stub, asked.run.run_id)).run_created
     assert (first.version, first.timeout.seconds) == ("3", 7 * 86_400)
     assert (second.version, second.timeout.seconds, dict(second.attributes)) == ("9", 60, {"customer": "42"})
-    assert first.wake_queue == "runs"
+    assert re.fullmatch(r"runs\.checkout\.3\.[0-9a-f]{16}", first.wake_queue)
+    assert re.fullmatch(r"runs\.checkout\.9\.[0-9a-f]{16}", second.wake_queue)
 
 
 async def test_an_unknown_workflow_is_refused_with_the_names_that_come_near(stub: Any) -> None:

@@ -98,6 +98,9 @@ EVENTS: list[tuple[str, str, dict[str, Any], str]] = [
     ("attributes_set", "", {"set": {"k": LONG}}, "attributes_set.set['k']"),
     ("attributes_set", "", {"set": {"k": "v"}, "removed": ["k"]}, "attributes_set.removed[0]"),
     ("attributes_set", "", {"removed": [""]}, "attributes_set.removed[0]"),
+    ("patch_applied", "", {"call_id": "patch_a#1"}, "patch_applied.name"),
+    ("patch_applied", "", {"name": "a"}, "patch_applied.call_id"),
+    ("patch_applied", "", {"name": "a", "call_id": "no id"}, "patch_applied.call_id"),
 ]
 
 

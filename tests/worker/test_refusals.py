@@ -71,7 +71,7 @@ async def test_two_new_decisions_are_made_then_the_run_goes_back_to_the_queue(
     woken: list[str] = []
     real_wake = runtime.worker.store.wake
 
-    async def wake(run_id: str) -> str:
+    async def wake(run_id: str, queue: str) -> str:
         woken.append(run_id)
         return await real_wake(run_id)
 
