@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from holdfast.answers import from_rpc_error
 from holdfast.errors import HoldfastError, NotReady, Throttled, WriteConflict, WrongContext
 from holdfast.primitives import current_workflow
-from holdfast.v1 import runtime_service_pb2_grpc
+from holdfast.v1 import entity_pb2, runtime_service_pb2, runtime_service_pb2_grpc
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -34,6 +34,18 @@ FIRST_CONTACT_SECONDS: Final = 10.0
 #: Seconds of the first and of the longest pause between two tries.
 PAUSE_SECONDS_MIN: Final = 0.05
 PAUSE_SECONDS_MAX: Final = 1.0
+
+#: Milliseconds of one AwaitRun; the server allows 60 seconds.
+SLICE_MS: Final = 50_000
+
+#: Seconds that the deadline of a call leaves beyond its own waiting.
+MARGIN_SECONDS: Final = 5.0
+
+#: Seconds that an answer may come after the limit of a wait, before the runtime is taken to be away.
+LATE_SECONDS: Final = 2.0
+
+#: Seconds between two waits when the first came back early: the runtime drains, and is about to go.
+EARLY_PAUSE_SECONDS: Final = 0.1
 
 #: Errors after which the same call may be sent again.
 PASSING: Final = (NotReady, Throttled, WriteConflict)
@@ -125,6 +137,31 @@ class Connection:
             raise self.typed(error) from None
         self.heard()
         return answer
+
+    async def ended(self, run_id: str, limit_ms: int | None) -> entity_pb2.Run | None:
+        """Wait for the end of a run, across restarts of the runtime; None when the limit passed first."""
+        try:
+            async with asyncio.timeout(None if limit_ms is None else limit_ms / 1000 + LATE_SECONDS):
+                return await self._ended(run_id, limit_ms)
+        except TimeoutError:
+            return None
+
+    async def _ended(self, run_id: str, limit_ms: int | None) -> entity_pb2.Run | None:
+        """Wait in slices; None when the limit passed first."""
+        loop = asyncio.get_running_loop()
+        until = None if limit_ms is None else loop.time() + limit_ms / 1000
+        while True:
+            left_ms = SLICE_MS if until is None else max(0, min(SLICE_MS, round((until - loop.time()) * 1000)))
+            request = runtime_service_pb2.AwaitRunRequest(run_id=run_id)
+            request.timeout.FromMilliseconds(left_ms)
+            answer: runtime_service_pb2.AwaitRunResponse = await self.call(
+                "AwaitRun", request, seconds=left_ms / 1000 + MARGIN_SECONDS
+            )
+            if answer.done:
+                return answer.run
+            if until is not None and loop.time() >= until:
+                return None
+            await asyncio.sleep(EARLY_PAUSE_SECONDS)
 
     def stream(self, method: str, request: Message) -> Any:
         """Open one server stream; its errors go through ``typed``."""

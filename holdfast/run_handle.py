@@ -9,32 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any, Final, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 import grpc
 
-from holdfast.connection import PASSING, Connection, Patience
+from holdfast.connection import EARLY_PAUSE_SECONDS, PASSING, Connection, Patience
 from holdfast.definitions import WorkflowDefinition
 from holdfast.durations import Duration, duration_ms
-from holdfast.requests import cancel_request, milliseconds, rerun_request, result_of, status_word
+from holdfast.requests import cancel_request, rerun_request, result_of, status_word
 from holdfast.stream_items import check_name
 from holdfast.stream_reader import StreamReader
-from holdfast.v1 import entity_pb2, event_pb2, payload_pb2, runtime_service_pb2, stream_service_pb2
+from holdfast.v1 import event_pb2, payload_pb2, runtime_service_pb2, stream_service_pb2
 
 _R = TypeVar("_R", covariant=True)
 _I = TypeVar("_I")
-
-#: Milliseconds of one AwaitRun; the server allows 60 seconds.
-SLICE_MS: Final = 50_000
-
-#: Seconds that the deadline of a call leaves beyond its own waiting.
-MARGIN_SECONDS: Final = 5.0
-
-#: Seconds that an answer may come after the timeout of ``result``, before the runtime is taken to be away.
-LATE_SECONDS: Final = 2.0
-
-#: Seconds between two waits when the first came back early: the runtime drains, and is about to go.
-EARLY_PAUSE_SECONDS: Final = 0.1
 
 
 class RunHandle(Generic[_R]):
@@ -65,11 +53,7 @@ class RunHandle(Generic[_R]):
         run has not ended after ``timeout``; the run goes on.
         """
         limit_ms = None if timeout is None else duration_ms(timeout, "timeout")
-        try:
-            async with asyncio.timeout(None if limit_ms is None else limit_ms / 1000 + LATE_SECONDS):
-                run = await self._ended(limit_ms)
-        except TimeoutError:
-            run = None
+        run = await self._connection.ended(self._run_id, limit_ms)
         if run is None:
             raise TimeoutError(f"run {self._run_id} has not ended within {timeout!r}")
         result: _R = result_of(run, self._workflow)
@@ -131,9 +115,7 @@ class RunHandle(Generic[_R]):
         ``start_index`` counts from the end when negative; ``mode`` "final" yields only what attempts that succeeded
         wrote. Raises ValueError for a malformed name or mode.
         """
-        return StreamReader(
-            self._connection, self._run_id, name, kind=type, start_index=start_index, mode=mode
-        )
+        return StreamReader(self._connection, self._run_id, name, kind=type, start_index=start_index, mode=mode)
 
     async def stream_info(self, name: str = "default") -> stream_service_pb2.StreamInfo:
         """Return the state of a stream: length, size, whether it is closed. Raises ResourceNotFound when there is none.
@@ -181,23 +163,6 @@ class RunHandle(Generic[_R]):
         request = runtime_service_pb2.DescribeRunRequest(run_id=self._run_id, view=view)
         answer: runtime_service_pb2.DescribeRunResponse = await self._connection.call("DescribeRun", request)
         return answer
-
-    async def _ended(self, limit_ms: int | None) -> entity_pb2.Run | None:
-        """Wait in slices; None when the limit passed first."""
-        loop = asyncio.get_running_loop()
-        until = None if limit_ms is None else loop.time() + limit_ms / 1000
-        while True:
-            left_ms = SLICE_MS if until is None else max(0, min(SLICE_MS, round((until - loop.time()) * 1000)))
-            request = runtime_service_pb2.AwaitRunRequest(run_id=self._run_id, timeout=milliseconds(left_ms))
-            seconds = left_ms / 1000 + MARGIN_SECONDS
-            answer: runtime_service_pb2.AwaitRunResponse = await self._connection.call(
-                "AwaitRun", request, seconds=seconds
-            )
-            if answer.done:
-                return answer.run
-            if until is not None and loop.time() >= until:
-                return None
-            await asyncio.sleep(EARLY_PAUSE_SECONDS)
 
     def __repr__(self) -> str:
         return f"<RunHandle {self._run_id}>"

@@ -197,6 +197,7 @@ class Hold:
             take_slot=self._take_slot,
             answers=await self._children.answers(instance.open_steps().values()),
             is_draining=self._around.is_draining,
+            forgiven=self._around.forgiven_steps(self.run_id),
         )
         try:
             return turn.take()

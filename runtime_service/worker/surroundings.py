@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from holdfast.definitions import Registry
@@ -30,6 +31,9 @@ class Surroundings(Protocol):
 
     @property
     def is_draining(self) -> bool: ...
+
+    def forgiven_steps(self, run_id: str) -> Collection[str]:
+        """Return the steps whose newest start, when it is lost, counts as no attempt."""
 
     def blocked_delay_ms(self, run_id: str) -> int:
         """Return how long a blocked run rests before it is tried again; longer each time in a row."""

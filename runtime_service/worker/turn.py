@@ -38,21 +38,29 @@ class Turn:
     take_slot: Callable[[], bool]
     answers: Mapping[str, event_pb2.Event] = field(default_factory=dict)
     is_draining: bool = False
+    forgiven: Container[str] = ()
     batch: Batch = field(default_factory=Batch)
 
     def take(self) -> Batch:
         """Feed, conclude and choose; returns the batch to write, empty when there is nothing to do."""
         if not self.history.is_started:
             self._feed(_run_started(self.runtime_id, self.public_url))
-        while self.outcomes:
+        while self.outcomes and self._has_room_for(self.outcomes[0].ByteSize()):
             self._feed(self.outcomes.popleft())
-        self._answer_passive_steps()
-        self._fail_lost_attempts()
-        self._fire_due_timers()
+        if not self.outcomes:
+            # Only with every result fed is an attempt that is not here a lost one.
+            self._answer_passive_steps()
+            self._fail_lost_attempts()
+            self._fire_due_timers()
         self._conclude()
-        if not self.batch.ends_the_run and not self.left_over and not self.is_draining:
+        if not (self.batch.ends_the_run or self.left_over or self.outcomes or self.is_draining):
             self._begin_attempts()
         return self.batch
+
+    def _has_room_for(self, size: int) -> bool:
+        """Tell whether one write still holds ``size`` bytes of another fact; the first one always fits."""
+        fed = self.batch.fed
+        return not fed or (len(fed) + 2 <= BATCH_EVENTS_MAX and sum(it.ByteSize() for it in fed) + size <= BATCH_BYTES_MAX)
 
     def _feed(self, event: event_pb2.Event) -> None:
         if not event.HasField("occur_time"):
@@ -67,8 +75,7 @@ class Turn:
             step = self.instance.open_steps().get(step_id)
             if step is None or not step.is_wanted:
                 continue
-            size = sum(event.ByteSize() for event in self.batch.fed) + answer.ByteSize()
-            if self.batch.fed and (size > BATCH_BYTES_MAX or len(self.batch.fed) + 2 > BATCH_EVENTS_MAX):
+            if not self._has_room_for(answer.ByteSize()):
                 return
             self._feed(_step_started(step, self.runtime_id, self.now_ms))
             self._feed(answer)
@@ -76,15 +83,18 @@ class Turn:
     def _fail_lost_attempts(self) -> None:
         """An attempt that runs by the log but not here was lost with its process; its last one ends the step."""
         for step in list(self.instance.open_steps().values()):
-            if self._is_lost(step) and step.attempt >= step.definition.retry.max_attempts:
+            if self._is_lost(step) and self._was_last(step):
                 self._feed(_attempt_lost(step))
 
     def _is_lost(self, step: OpenStep) -> bool:
         return step.is_running and step.step_id not in self.is_running
 
+    def _was_last(self, step: OpenStep) -> bool:
+        return step.attempt >= step.definition.retry.max_attempts and step.step_id not in self.forgiven
+
     def _fire_due_timers(self) -> None:
         """Fire one due timer after the other; each may call off the next."""
-        while due := self._next_due_timer():
+        while self._has_room_for(0) and (due := self._next_due_timer()):
             self._feed(event_pb2.Event(correlation_id=due, wait_completed=event_pb2.WaitCompleted()))
 
     def _next_due_timer(self) -> str | None:
@@ -99,7 +109,10 @@ class Turn:
         self.left_over.extend(self.instance.take_decisions())
         size = sum(event.ByteSize() for event in self.batch.fed)
         count = fitting(
-            list(self.left_over), events=BATCH_EVENTS_MAX - len(self.batch.fed), bytes_left=BATCH_BYTES_MAX - size
+            list(self.left_over),
+            events=BATCH_EVENTS_MAX - len(self.batch.fed),
+            bytes_left=BATCH_BYTES_MAX - size,
+            at_least=0 if self.batch.fed else 1,
         )
         self.batch.decisions.extend(self.left_over.popleft() for _ in range(count))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import OrderedDict
+from collections.abc import Collection
 from typing import Final
 
 import structlog
@@ -47,20 +48,25 @@ _CLAIM_MAX: Final = 50
 class Worker:
     """Claims runs, holds them, and lets them go. ``start``, then ``drain``; it is the ``Surroundings`` of its holds."""
 
-    def __init__(self, store: Store, registry: Registry, options: WorkerOptions) -> None:
+    #: What runs the attempts.
+    runner_type: type[StepRunner] = StepRunner
+
+    def __init__(
+        self, store: Store, registry: Registry, options: WorkerOptions, *, clock: StoreClock | None = None
+    ) -> None:
         self.store = store
         self.registry = registry
         self.options = options
-        self.clock = StoreClock()
+        self.clock = clock or StoreClock()
         self.counters = Counters()
         self.slots = Slots(options.concurrency)
-        self.runner = StepRunner(
+        self.runner = self.runner_type(
             threads=options.concurrency,
             now_ms=self.clock,
             rng=random.Random(),
+            runs=ChildRuns(self),
             respond=self._respond,
             append_chunks=store.append_chunks,
-            runs=ChildRuns(self),
         )
         self.feed = Feed(store, self.clock.set)
         self.hooks = HookDirectory()
@@ -147,6 +153,10 @@ class Worker:
             return False
         await send_reply(self.store, queue, request_id, until_ms, response)
         return True
+
+    def forgiven_steps(self, run_id: str) -> Collection[str]:
+        """Return the steps whose newest start, lost with its process, is no attempt: none, but in tests of crashes."""
+        return ()
 
     async def _claim_until_drained(self) -> None:
         while True:

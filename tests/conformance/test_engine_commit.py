@@ -88,6 +88,7 @@ async def test_a_refused_unit_leaves_no_trace(engine: Engine) -> None:
     assert await engine.write(lambda tx: tx.insert_event(samples.event())) == 1, "it used up no position"
 
 
+@pytest.mark.usefixtures("waits_are_possible")
 @pytest.mark.parametrize("error", [ZeroDivisionError("bug"), StopIteration("bug"), KeyboardInterrupt("bug")])
 async def test_a_bug_in_one_unit_is_told_to_its_caller_and_harms_no_other(engine: Engine, error: BaseException) -> None:
     def buggy(tx: Transaction) -> None:
@@ -123,6 +124,7 @@ async def test_a_bug_of_sql_leaves_no_trace_either(engine: Engine) -> None:
     assert await meta(engine, "key") is None
 
 
+@pytest.mark.usefixtures("waits_are_possible")
 async def test_writes_that_wait_together_commit_together(engine: Engine) -> None:
     commits: list[Sequence[Note]] = []
     engine.listen(commits.append)
@@ -201,6 +203,7 @@ async def test_a_listener_can_stop_and_one_that_raises_harms_no_other(engine: En
     assert stopped == [ExpiryNote(1)]
 
 
+@pytest.mark.usefixtures("waits_are_possible")
 async def test_a_caller_cancelled_while_waiting_takes_its_unit_out_and_disturbs_nobody(engine: Engine) -> None:
     async with busy_writer(engine):
         first, gone, last = (asyncio.ensure_future(engine.write(setting(key))) for key in ("a", "gone", "b"))
@@ -210,6 +213,7 @@ async def test_a_caller_cancelled_while_waiting_takes_its_unit_out_and_disturbs_
     assert [await meta(engine, key) for key in ("a", "gone", "b")] == ["set", None, "set"]
 
 
+@pytest.mark.usefixtures("waits_are_possible")
 async def test_a_caller_cancelled_during_its_commit_disturbs_nobody(engine: Engine) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
@@ -230,6 +234,7 @@ async def test_a_caller_cancelled_during_its_commit_disturbs_nobody(engine: Engi
     assert [await meta(engine, key) for key in ("slow", "beside", "after")] == ["set"] * 3
 
 
+@pytest.mark.usefixtures("waits_are_possible")
 async def test_too_many_waiting_writes_are_throttled(database: Callable[..., object]) -> None:
     engine = await database(pending_writes_max=2)
     async with busy_writer(engine):
@@ -252,6 +257,7 @@ async def test_a_read_sees_every_acknowledged_write(engine: Engine) -> None:
         assert await asyncio.gather(*(meta(engine, "key") for _ in range(4))) == [str(number)] * 4
 
 
+@pytest.mark.usefixtures("waits_are_possible")
 async def test_a_read_is_of_one_snapshot_and_holds_up_no_write(engine: Engine) -> None:
     begun, go_on = threading.Event(), threading.Event()
     await engine.write(setting("key", "old"))
@@ -287,6 +293,7 @@ async def test_an_idle_engine_executes_nothing(engine: Engine) -> None:
     assert engine.statements == before
 
 
+@pytest.mark.usefixtures("waits_are_possible")
 async def test_closing_commits_what_waits_and_a_reopened_database_has_it(
     engine: Engine, database: Callable[..., object]
 ) -> None:
