@@ -94,12 +94,12 @@ class Batch:
         return request
 
 
-def fitting(decisions: Sequence[event_pb2.Event], *, events: int, bytes_left: int) -> int:
-    """Return how many leading decisions fit into one write; at least one when nothing else is in it."""
+def fitting(decisions: Sequence[event_pb2.Event], *, events: int, bytes_left: int, at_least: int) -> int:
+    """Return how many leading decisions fit into ``events`` and ``bytes_left``, but ``at_least`` so many."""
     count = 0
-    for event in decisions[:events]:
+    for event in decisions[: max(0, events)]:
         bytes_left -= event.ByteSize()
-        if bytes_left < 0 and count:
+        if bytes_left < 0 and count >= at_least:
             break
         count += 1
     return count

@@ -40,6 +40,7 @@ class Turn:
     is_draining: bool = False
     forgiven: Container[str] = ()
     batch: Batch = field(default_factory=Batch)
+    fed_bytes: int = 0
 
     def take(self) -> Batch:
         """Feed, conclude and choose; returns the batch to write, empty when there is nothing to do."""
@@ -59,14 +60,15 @@ class Turn:
 
     def _has_room_for(self, size: int) -> bool:
         """Tell whether one write still holds ``size`` bytes of another fact; the first one always fits."""
-        fed = self.batch.fed
-        return not fed or (len(fed) + 2 <= BATCH_EVENTS_MAX and sum(it.ByteSize() for it in fed) + size <= BATCH_BYTES_MAX)
+        count = len(self.batch.fed)
+        return not count or (count + 2 <= BATCH_EVENTS_MAX and self.fed_bytes + size <= BATCH_BYTES_MAX)
 
     def _feed(self, event: event_pb2.Event) -> None:
         if not event.HasField("occur_time"):
             event.occur_time.FromMilliseconds(self.now_ms)
         # Kept before it is delivered: a result must be written even when the replay stops at it.
         self.batch.fed.append(event)
+        self.fed_bytes += event.ByteSize()
         self.instance.deliver(event)
 
     def _answer_passive_steps(self) -> None:
@@ -107,11 +109,10 @@ class Turn:
 
     def _conclude(self) -> None:
         self.left_over.extend(self.instance.take_decisions())
-        size = sum(event.ByteSize() for event in self.batch.fed)
         count = fitting(
             list(self.left_over),
             events=BATCH_EVENTS_MAX - len(self.batch.fed),
-            bytes_left=BATCH_BYTES_MAX - size,
+            bytes_left=BATCH_BYTES_MAX - self.fed_bytes,
             at_least=0 if self.batch.fed else 1,
         )
         self.batch.decisions.extend(self.left_over.popleft() for _ in range(count))

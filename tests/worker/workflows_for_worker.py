@@ -10,6 +10,9 @@ from holdfast import RetryPolicy, hook, set_attributes, sleep, step, workflow
 #: How often each step body ran, by its argument; the tests clear it.
 RUNS: dict[str, int] = {}
 
+#: How many attempts of ``weight`` run, and how many are to end together.
+HEAVY: dict[str, int] = {}
+
 
 @step(name="worker-count")
 async def count(name: str) -> str:
@@ -122,6 +125,27 @@ async def collect(token: str) -> list[int]:
     return taken
 
 
+@step(name="worker-weight")
+async def weight(size: int) -> str:
+    HEAVY["waiting"] = HEAVY.get("waiting", 0) + 1
+    while HEAVY["waiting"] < HEAVY["expected"]:  # noqa: ASYNC110 - they end in the same turn of the loop
+        await asyncio.sleep(0)
+    return "x" * size
+
+
+@workflow(name="worker-heavy")
+async def heavy(count: int, size: int) -> int:
+    HEAVY.update(expected=count, waiting=0)
+    return sum(len(text) for text in await asyncio.gather(*(weight(size) for _ in range(count))))
+
+
+@workflow(name="worker-many_naps")
+async def many_naps(count: int) -> int:
+    naps = [asyncio.create_task(sleep(0.2)) for _ in range(count)]
+    await asyncio.gather(*naps)
+    return len(naps)
+
+
 @workflow(name="worker-listens")
 async def listens(token: str) -> str:
     async with hook(str, token=token) as answers:
@@ -129,6 +153,6 @@ async def listens(token: str) -> str:
 
 
 ALL = (
-    *(count, flaky, stubborn, slow),
+    *(count, flaky, stubborn, slow, weight, heavy, many_naps),
     *(approval, listens, collect, three_steps, step_then_value, everything, wide, fails, cleans_up),
 )
