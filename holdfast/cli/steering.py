@@ -39,6 +39,7 @@ def cancel(
     run_id: RunId,
     reason: Annotated[str, typer.Option(help="Why, in at most 512 characters.")] = "",
     force: Annotated[bool, typer.Option("--force", help="End it at once, without letting it clean up.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Cancel its child runs too.")] = False,
     runtime: RuntimeAddress = DEFAULT_RUNTIME,
     token: Token = "",
     as_json: AsJson = False,
@@ -46,7 +47,7 @@ def cancel(
     """Cancel RUN. The workflow may clean up first, unless --force. Cancelling an ended run changes nothing."""
     from holdfast.v1 import runtime_service_pb2
 
-    request = runtime_service_pb2.CancelRunRequest(run_id=run_id, reason=reason, force=force)
+    request = runtime_service_pb2.CancelRunRequest(run_id=run_id, reason=reason, force=force, recursive=recursive)
     answer = _ask(runtime, token, "CancelRun", request)
     asked = f"{run_id} is cancelled" if force else f"{run_id} was asked to stop; `holdfast events {run_id} --follow`"
     _print(answer, as_json, asked if answer.cancelled else f"{run_id} had ended before; nothing changed")

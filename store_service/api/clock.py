@@ -39,9 +39,7 @@ def _steady_ns() -> int:
 class SteadyClock:
     """``Clock`` on the machine's clocks; ``wall_ns`` and ``steady_ns`` are where they are read."""
 
-    def __init__(
-        self, wall_ns: Callable[[], int] = time.time_ns, steady_ns: Callable[[], int] = _steady_ns
-    ) -> None:
+    def __init__(self, wall_ns: Callable[[], int] = time.time_ns, steady_ns: Callable[[], int] = _steady_ns) -> None:
         self._wall_ns = wall_ns
         self._steady_ns = steady_ns
         self._now_ns = wall_ns()

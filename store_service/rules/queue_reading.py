@@ -101,9 +101,7 @@ def show(message: queue_service_pb2.QueueMessage, view: View) -> queue_service_p
 
 
 def _query(page: Page, after_number: int, limit: int) -> MessageQuery:
-    return MessageQuery(
-        queue=page.queue, limit=limit, after_number=after_number, states=page.states, group=page.group
-    )
+    return MessageQuery(queue=page.queue, limit=limit, after_number=after_number, states=page.states, group=page.group)
 
 
 def _summary(counts: QueueCounts, now_ms: int) -> queue_service_pb2.Queue:

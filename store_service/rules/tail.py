@@ -136,9 +136,7 @@ class StoreTail:
         deleted = _deleted_position(reader)
         if deleted > max(place.position, place.holes_until):
             raise self._expired(reader, place, deleted)
-        rows, end = _fill(
-            place.position, lambda after, limit: reader.all_events(after_position=after, limit=limit)
-        )
+        rows, end = _fill(place.position, lambda after, limit: reader.all_events(after_position=after, limit=limit))
         wanted = rows if not self.workflow_name else list(self._of_workflow(reader, rows))
         is_at_end = end >= reader.last_position()
         return Chunk(_events(wanted, self.types), replace(place, position=end), is_at_end=is_at_end)
@@ -172,9 +170,7 @@ def _deleted_position(reader: Reader) -> int:
     return int(reader.meta(DELETED_POSITION) or 0)
 
 
-def _fill(
-    position: int, next_rows: Callable[[int, int], list[tuple[int, EventRow]]]
-) -> tuple[list[EventRow], int]:
+def _fill(position: int, next_rows: Callable[[int, int], list[tuple[int, EventRow]]]) -> tuple[list[EventRow], int]:
     """Read from ``position`` on until a page is full or there is no more; returns rows and the new position."""
     rows: list[EventRow] = []
     size = 0
