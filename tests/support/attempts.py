@@ -12,10 +12,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from holdfast.serialization import encode_args
-
 from holdfast.context import RunInfo
 from holdfast.definitions import StepDefinition, definition_of
+from holdfast.serialization import encode_args
 from holdfast.v1 import event_pb2
 from runtime_service.steps.runner import Attempt, Outcome, RunningAttempt, StepRunner
 
