@@ -13,6 +13,7 @@ from datetime import datetime
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, TypeVar, overload
 
+from holdfast.codecs import Codec
 from holdfast.connection import Connection
 from holdfast.durations import Duration, duration_ms
 from holdfast.errors import EntityNotFound, HoldfastError, HookNotFound, InvalidPayload, InvalidRequest, RunNotFound
@@ -32,7 +33,8 @@ class Client:
 
     ``address`` defaults to HOLDFAST_RUNTIME_ADDRESS, else localhost:7702; ``token`` to HOLDFAST_TOKEN; ``tls_ca``, a
     file of certificates that switches TLS on, to HOLDFAST_TLS_CA. Calls are repeated for ``patience`` while the
-    runtime is away; every call is safe to repeat. Afterwards they raise NotReady.
+    runtime is away; every call is safe to repeat. Afterwards they raise NotReady. ``codec`` (``holdfast.codecs``) is
+    applied to every value on its way out and in; it defaults to the one that HOLDFAST_CODEC names.
     """
 
     def __init__(
@@ -42,9 +44,10 @@ class Client:
         token: str | None = None,
         tls_ca: str | os.PathLike[str] | None = None,
         patience: Duration = "1m",
+        codec: Codec | None = None,
     ) -> None:
         seconds = duration_ms(patience, "patience") / 1000
-        self._connection = Connection(address, token=token, tls_ca=tls_ca, patience=seconds)
+        self._connection = Connection(address, token=token, tls_ca=tls_ca, patience=seconds, codec=codec)
 
     @overload
     async def start(

@@ -17,8 +17,10 @@ import grpc
 from google.protobuf.message import Message
 
 from holdfast.answers import from_rpc_error
+from holdfast.codecs import Codec
 from holdfast.errors import HoldfastError, NotReady, Throttled, WriteConflict, WrongContext
 from holdfast.primitives import current_workflow
+from holdfast.sealing import Sealing, named_codec
 from holdfast.v1 import entity_pb2, runtime_service_pb2, runtime_service_pb2_grpc
 
 Answer = TypeVar("Answer", bound=Message)
@@ -89,13 +91,20 @@ class Connection:
     """One channel to one runtime, opened at the first call. ``runtime`` has the stubs; go through ``call``."""
 
     def __init__(
-        self, address: str | None, *, token: str | None, tls_ca: str | os.PathLike[str] | None, patience: float
+        self,
+        address: str | None,
+        *,
+        token: str | None,
+        tls_ca: str | os.PathLike[str] | None,
+        patience: float,
+        codec: Codec | None = None,
     ) -> None:
         self.address = address or os.environ.get("HOLDFAST_RUNTIME_ADDRESS") or DEFAULT_ADDRESS
         self._patience_seconds = patience
         self._has_contact = False
         self._metadata = _credentials(token)
         self._roots = _roots(tls_ca)
+        self._sealing = Sealing(codec or named_codec())
         self._channel: grpc.aio.Channel | None = None
         self._is_closed = False
         self._stub: Any = None
@@ -130,13 +139,17 @@ class Connection:
                 await patience.wait(error)
 
     async def once(self, method: Callable[..., Awaitable[Answer]], request: Message, *, seconds: float) -> Answer:
-        """Make one unary call, once."""
+        """Make one unary call, once; values are encoded and decoded by the codec."""
         try:
-            answer = await method(request, timeout=seconds, metadata=self._metadata)
+            answer = await method(self._sealing.seal(request), timeout=seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             raise self.typed(error) from None
         self.heard()
-        return answer
+        return self._sealing.open(answer)
+
+    def opened(self, message: Answer) -> Answer:
+        """Return a message of a stream with its values decoded."""
+        return self._sealing.open(message)
 
     async def ended(self, run_id: str, limit_ms: int | None) -> entity_pb2.Run | None:
         """Wait for the end of a run, across restarts of the runtime; None when the limit passed first."""

@@ -136,7 +136,7 @@ class RunHandle(Generic[_R]):
                 self._connection.heard()
                 patience.renew()
                 request.cursor = message.cursor
-                yield message
+                yield self._connection.opened(message)
         except grpc.RpcError as error:
             raise self._connection.typed(error) from None
         finally:

@@ -93,9 +93,12 @@ def encode_value(kind: Any, value: Any) -> payload_pb2.Payload:
 
 
 def decode_value(kind: Any, payload: payload_pb2.Payload) -> Any:
-    """Decode and validate a value; no value at all is None, a body that is not JSON is its bytes."""
+    """Decode and validate a value; no value at all is None, a body that is not JSON is its bytes.
+
+    Raises SerializationError for a body under a codec: that is no value yet.
+    """
     adapter = adapter_of(kind)
-    if payload.WhichOneof("body") == "data" and not _is_json(payload):
+    if payload.WhichOneof("body") == "data" and not _is_json(payload) and not payload.content_encoding:
         return _told("the value", lambda: adapter.check(payload.data))
     return _told("the value", lambda: adapter.decode(_json_text(payload) or "null"))
 

@@ -16,6 +16,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Generic, TypeVar, overload
 
 from holdfast.client import Client
+from holdfast.codecs import Codec
 from holdfast.durations import Duration
 from holdfast.run_handle import RunHandle
 from holdfast.stream_items import Chunk, Reset
@@ -115,8 +116,9 @@ class SyncClient:
         token: str | None = None,
         tls_ca: str | os.PathLike[str] | None = None,
         patience: Duration = "1m",
+        codec: Codec | None = None,
     ) -> None:
-        self._client = Client(address, token=token, tls_ca=tls_ca, patience=patience)
+        self._client = Client(address, token=token, tls_ca=tls_ca, patience=patience, codec=codec)
 
     @overload
     def start(

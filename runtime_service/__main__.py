@@ -17,7 +17,7 @@ import typer
 from pydantic import ValidationError
 
 from holdfast.definitions import registry
-from holdfast.errors import HoldfastError, NotReady
+from holdfast.errors import HoldfastError, LoadFailed, NotReady
 from holdfast.serving import CannotListen, log_to_stderr, wait_for_signal
 from runtime_service.server import serve
 from runtime_service.settings import RuntimeSettings
@@ -76,7 +76,7 @@ def main(
     _warn_of_queues(settings)
     try:
         asyncio.run(_serve_until_signal(settings))
-    except CannotListen as error:
+    except (CannotListen, LoadFailed) as error:
         _refuse(str(error))
     except NotReady as error:
         _refuse(f"the store at {settings.store} went away while the runtime started: {error}", NOT_REACHABLE)

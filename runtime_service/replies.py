@@ -55,7 +55,7 @@ async def send_reply(store: Store, queue: str, request_id: str, until_ms: int, r
         max_deliveries=_DELIVERIES_MAX,
     )
     message.payload.text = response
-    await store.call(store.queue.Enqueue, queue_service_pb2.EnqueueRequest(message=message))
+    await store.call(store.queue.Enqueue, store.sealing.seal(queue_service_pb2.EnqueueRequest(message=message)))
 
 
 class Replies:
@@ -121,7 +121,7 @@ class Replies:
             await self._store.give_back(leased.receipt, delay_ms=_NOT_OURS_MS, reason="nobody waits for it here")
             return
         if answer is not None and not answer.done():
-            answer.set_result(read_response(message.payload.text))
+            answer.set_result(read_response(self._store.sealing.open(message.payload).text))
         await self._store.acknowledge(leased.receipt)
 
     def _is_over(self, message: queue_service_pb2.QueueMessage) -> bool:

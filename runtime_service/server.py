@@ -17,6 +17,7 @@ import structlog
 
 from holdfast.definitions import Registry
 from holdfast.errors import HoldfastError
+from holdfast.sealing import Sealing, named_codec
 from holdfast.serving import Server
 from holdfast.v1 import runtime_service_pb2, runtime_service_pb2_grpc, store_service_pb2
 from runtime_service.api.front import Front
@@ -63,11 +64,13 @@ class RunningRuntime:
 async def serve(settings: RuntimeSettings, registry: Registry) -> RunningRuntime:
     """Start a runtime and return once it serves; waits for the store as long as it takes.
 
-    Raises CannotListen. When it is cancelled, everything that it began is closed again.
+    Raises CannotListen, and LoadFailed for a codec that cannot be loaded. When it is cancelled, everything that it
+    began is closed again.
     """
     http = open_port(settings)
     options = settings.worker_options(public_url(settings, http))
-    store = Store(settings.store, token=settings.store_token.get_secret_value())
+    sealing = Sealing(named_codec(settings.codec))
+    store = Store(settings.store, token=settings.store_token.get_secret_value(), sealing=sealing)
     server = Server(
         [_SERVICE],
         token=settings.token.get_secret_value(),

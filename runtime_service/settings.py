@@ -35,6 +35,7 @@ class RuntimeSettings(BaseSettings):
     store: str = Field("127.0.0.1:7701", validation_alias=_from("HOLDFAST_STORE_ADDRESS"))
     http: str = Field("127.0.0.1:7703", validation_alias=_from("HOLDFAST_HTTP"))
     public_url: str = Field("", validation_alias=_from("HOLDFAST_PUBLIC_URL"))
+    codec: str = Field("", validation_alias=_from("HOLDFAST_CODEC"))
     concurrency: int = Field(100, ge=1, le=10_000, validation_alias=_from("HOLDFAST_CONCURRENCY"))
     lease: str = Field("15s", validation_alias=_from("HOLDFAST_LEASE"))
     queue: Annotated[list[str], NoDecode] = Field(["default"], validation_alias=_from("HOLDFAST_QUEUE"))

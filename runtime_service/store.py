@@ -19,6 +19,7 @@ from grpc.aio import Channel
 from ulid import ULID
 
 from holdfast.errors import HoldfastError, NotReady, Throttled, WriteConflict
+from holdfast.sealing import Sealing, named_codec
 from holdfast.v1 import (
     event_pb2,
     queue_service_pb2,
@@ -72,9 +73,12 @@ class Store:
     """
 
     def __init__(
-        self, address: str, *, token: str = "", retry_seconds: float = RETRY_SECONDS, channel: Channel | None = None
+        self, address: str, *, token: str = "", retry_seconds: float = RETRY_SECONDS, channel: Channel | None = None,
+        sealing: Sealing | None = None,
     ) -> None:
         self.address = address
+        #: Encodes the values that are written here and decodes those of logs that are read to be replayed.
+        self.sealing = sealing or Sealing(named_codec())
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self._retry_seconds = retry_seconds
         self._channel: Channel = channel or grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
@@ -106,11 +110,11 @@ class Store:
         """Append one event. Safe to retry: a request id is added when there is none."""
         if not request.request_id:
             request.request_id = new_request_id()
-        return await self.call(self.events.CreateEvent, request)
+        return await self.call(self.events.CreateEvent, self.sealing.seal(request))
 
     async def append(self, request: store_service_pb2.CreateEventsRequest) -> store_service_pb2.CreateEventsResponse:
         """Append a batch, all or none. A repeat without a request id may be refused because of its first try."""
-        return await self.call(self.events.CreateEvents, request)
+        return await self.call(self.events.CreateEvents, self.sealing.seal(request))
 
     async def events_after(self, run_id: str, seq: int) -> list[event_pb2.Event]:
         """Read a run's log from ``seq`` (excluded) to its end, dense."""
@@ -118,7 +122,7 @@ class Store:
         while True:
             request = store_service_pb2.ListEventsRequest(run_id=run_id, page_size=1000, after_seq=seq)
             page = await self.call(self.events.ListEvents, request)
-            found.extend(page.events)
+            found.extend(self.sealing.open(event) for event in page.events)
             if not page.next_page_token:
                 return found
             seq = found[-1].seq

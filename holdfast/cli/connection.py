@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 
 from holdfast.cli.exits import NotReachable
 from holdfast.errors import HoldfastError
+from holdfast.sealing import Sealing, named_codec
 from holdfast.v1 import runtime_service_pb2_grpc
 from holdfast.wire import from_rpc_error
 
@@ -30,13 +31,14 @@ class Connection:
 
     def __init__(self, channel: grpc.Channel, address: str, token: str) -> None:
         self.address = address
+        self._sealing = Sealing(named_codec())
         self.metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self.runtime: Any = runtime_service_pb2_grpc.RuntimeServiceStub(channel)
 
     def call(self, method: Callable[..., Answer], request: Message, *, seconds: float = CALL_SECONDS) -> Answer:
         """Make one unary call. Raises NotReachable, or the typed error of the answer."""
         try:
-            return method(request, timeout=seconds, metadata=self.metadata)
+            return self._sealing.open(method(self._sealing.seal(request), timeout=seconds, metadata=self.metadata))
         except grpc.RpcError as error:
             raise self.typed(error) from None
 

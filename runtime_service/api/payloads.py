@@ -1,7 +1,7 @@
 """Looks inside values that come in: the form they are stored in, and the JSON Schema a hook asks for.
 
-Never changes what a value means. Encoded payloads (a client's codec was at work) pass unseen: nobody but the
-client can read them.
+Never changes what a value means. An encoded payload (a client's codec was at work) is decoded for the look alone, when
+this process has a codec, and passes unseen when it has none.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from jsonschema.exceptions import SchemaError, ValidationError, best_match
 from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
 
+from holdfast.errors import SerializationError
 from holdfast.refusal import invalid_field
+from holdfast.sealing import Sealing
 from holdfast.v1 import payload_pb2
 from runtime_service.api.checks import check_payload_size
 
@@ -34,6 +36,14 @@ def as_stored(payload: payload_pb2.Payload, field: str) -> payload_pb2.Payload:
     if is_plain_json(stored):
         read_json(stored, field)
     return stored
+
+
+def readable(payload: payload_pb2.Payload, sealing: Sealing, field: str) -> payload_pb2.Payload:
+    """Return the payload as the workflow will read it; refuses one that this runtime's codec cannot decode."""
+    try:
+        return sealing.open(payload)
+    except SerializationError as error:
+        raise invalid_field(field, str(error)) from None
 
 
 def is_plain_json(payload: payload_pb2.Payload) -> bool:

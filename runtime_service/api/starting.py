@@ -9,11 +9,12 @@ from __future__ import annotations
 from holdfast.definitions import Registry, WorkflowDefinition
 from holdfast.errors import NotRegistered, RunExists, SerializationError
 from holdfast.refusal import Refusal, invalid_field
+from holdfast.sealing import Sealing
 from holdfast.serialization import decode_args
 from holdfast.v1 import event_pb2, runtime_service_pb2, store_service_pb2
 from runtime_service.api import checks, limits
 from runtime_service.api.front import Front
-from runtime_service.api.payloads import as_stored, is_plain_json
+from runtime_service.api.payloads import as_stored, is_plain_json, readable
 from runtime_service.names import run_queue
 from runtime_service.store import milliseconds
 
@@ -26,7 +27,7 @@ async def start_run(front: Front, request: Request) -> Response:
     check_start(request)
     workflow = find_workflow(front.worker.registry, request.workflow_name)
     create = store_service_pb2.CreateEventRequest(
-        run_id=request.run_id, request_id=request.request_id, event=run_created(request, workflow)
+        run_id=request.run_id, request_id=request.request_id, event=run_created(request, workflow, front.store.sealing)
     )
     try:
         answer = await front.worker.create_run(create)
@@ -57,16 +58,17 @@ def find_workflow(registry: Registry, name: str) -> WorkflowDefinition:
         raise Refusal("NOT_REGISTERED", f"this runtime: {error}", metadata={"workflow_name": name}) from None
 
 
-def run_created(request: Request, workflow: WorkflowDefinition) -> event_pb2.Event:
+def run_created(request: Request, workflow: WorkflowDefinition, sealing: Sealing) -> event_pb2.Event:
     """Build the first event of the run; refuses an input that the workflow's annotations do not take.
 
     A run of another version than the one here is left to a runtime that has it, and so is the check of its input.
     """
     payload = as_stored(request.input, "input")
+    read = readable(payload, sealing, "input")
     is_own_version = request.version in ("", workflow.version)
-    if is_own_version and (is_plain_json(payload) or payload.WhichOneof("body") is None):
+    if is_own_version and (is_plain_json(read) or read.WhichOneof("body") is None):
         try:
-            decode_args(workflow, payload)
+            decode_args(workflow, read)
         except (SerializationError, TypeError) as error:
             raise invalid_field("input", str(error), workflow=workflow.name) from None
     event = event_pb2.Event()

@@ -15,7 +15,7 @@ from holdfast.refusal import Refusal, invalid_field
 from holdfast.v1 import entity_pb2, error_pb2, event_pb2, payload_pb2, runtime_service_pb2, store_service_pb2
 from runtime_service.api import checks
 from runtime_service.api.front import Front, has_ended
-from runtime_service.api.payloads import as_stored, check_schema
+from runtime_service.api.payloads import as_stored, check_schema, readable
 from runtime_service.store import new_request_id
 from runtime_service.worker.batch import committed
 from runtime_service.worker.cancelling import cancel
@@ -114,7 +114,7 @@ async def _resume_open(front: Front, request: ResumeRequest, payload: payload_pb
 async def _deliver(
     front: Front, request: ResumeRequest, payload: payload_pb2.Payload, address: HookAddress
 ) -> ResumeResponse:
-    check_schema(payload, address.payload_schema, "payload")
+    check_schema(readable(payload, front.store.sealing, "payload"), address.payload_schema, "payload")
     event = event_pb2.Event(correlation_id=address.hook_id, hook_received=event_pb2.HookReceived(payload=payload))
     create = store_service_pb2.CreateEventRequest(
         run_id=address.run_id, event=event, request_id=request.request_id or new_request_id()

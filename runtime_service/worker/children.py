@@ -43,7 +43,12 @@ class Children:
         self._follow(set(awaited.values()))
         await asyncio.gather(*(self._read(child) for child in self._children.values() if not child.is_read))
         results = {step.step_id: self._children[awaited[step.step_id]].result for step in waits}
-        return {step.step_id: _result_of(step, ended) for step in waits if (ended := results[step.step_id]) is not None}
+        opened = self._around.store.sealing.open
+        return {
+            step.step_id: _result_of(step, opened(ended))
+            for step in waits
+            if (ended := results[step.step_id]) is not None
+        }
 
     def close(self) -> None:
         """Follow nobody any more."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from holdfast.context import RunInfo
+from holdfast.sealing import Sealing
 from holdfast.v1 import event_pb2
 
 #: Kinds after which a run takes no more events.
@@ -20,6 +22,8 @@ TERMINAL_TYPES = frozenset(
 #: The time of an event id: the ten characters of Crockford's base 32 after "evt_".
 _ID_TIME = slice(4, 14)
 _TO_BASE_32 = str.maketrans("0123456789ABCDEFGHJKMNPQRSTVWXYZ", "0123456789abcdefghijklmnopqrstuv")
+
+_UNSEALED: Final = Sealing()
 
 
 class GapInLog(Exception):
@@ -33,12 +37,13 @@ class GapInLog(Exception):
 class History:
     """The loaded prefix of one run's log. ``seq`` is its length, ``snapshot`` the time of its newest event (ms)."""
 
-    def __init__(self, run_id: str, events: Iterable[event_pb2.Event] = ()) -> None:
+    def __init__(self, run_id: str, events: Iterable[event_pb2.Event] = (), sealing: Sealing = _UNSEALED) -> None:
         self.run_id = run_id
         self.events: list[event_pb2.Event] = []
         self.snapshot = 0
         self.attributes: dict[str, str] = {}
         self._started_at: datetime | None = None
+        self._sealing = sealing
         self.extend(events)
 
     def clear(self) -> None:
@@ -73,13 +78,17 @@ class History:
         return bool(self.events) and self.events[-1].type in TERMINAL_TYPES
 
     def extend(self, events: Iterable[event_pb2.Event]) -> Sequence[event_pb2.Event]:
-        """Take events that follow; those already held are passed over. Returns the new ones; raises GapInLog."""
+        """Take events that follow, values decoded; those already held are passed over. Returns the new ones.
+
+        Raises GapInLog, and SerializationError for a value that cannot be decoded here.
+        """
         taken: list[event_pb2.Event] = []
         for event in events:
             if event.seq <= self.seq:
                 continue
             if event.seq != self.seq + 1:
                 raise GapInLog(self.run_id, self.seq, event.seq)
+            event = self._sealing.open(event)
             self.events.append(event)
             self._follow(event)
             taken.append(event)

@@ -139,7 +139,8 @@ class Worker:
             create.lease_wake.CopyFrom(milliseconds(self.options.lease_ms))
         answer = await self.store.create(create)
         if answer.HasField("wake_lease"):
-            self._take_up(answer.wake_lease, History(answer.run.run_id, [committed(create.event, answer.event)]))
+            first = committed(create.event, answer.event)
+            self._take_up(answer.wake_lease, History(answer.run.run_id, [first], self.store.sealing))
         return answer
 
     def blocked_delay_ms(self, run_id: str) -> int:
@@ -211,7 +212,7 @@ class Worker:
                 del self._holds[hold.run_id]
 
     def _known(self, run_id: str) -> tuple[History, Instance | None]:
-        return self._cache.pop(run_id) if run_id in self._cache else (History(run_id), None)
+        return self._cache.pop(run_id) if run_id in self._cache else (History(run_id, (), self.store.sealing), None)
 
     def _after(self, hold: Hold) -> None:
         if not hold.is_parked:

@@ -72,7 +72,8 @@ class Writer:
         own = [committed(sent, got) for sent, got in zip(batch.events, answer.events, strict=True)]
         is_straight = await self._take(answer, own)
         if batch.ends_the_run:
-            self._around.feed.tell_ended(_complete(answer.run, self.history.events[0], own[-1]))
+            run = _complete(answer.run, self.history.events[0], own[-1])
+            self._around.feed.tell_ended(self._store.sealing.seal(run))
         return self._following(batch, own, is_straight=is_straight)
 
     def _following(
