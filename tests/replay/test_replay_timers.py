@@ -200,11 +200,10 @@ def test_a_step_that_lost_its_race_is_not_wanted_while_the_run_goes_on() -> None
     run = Rehearsal(going_on)
     run.settle()
     run.fire("wait_#1")
-    assert {it.step_id: it.is_wanted for it in run.instance.open_steps().values()} == {
-        "step_1/timers.work#1": False,
-        "step_timers.work#1": True,
-    }
-    run.complete("step_1/timers.work#1", 1)
+    # Python 3.12 and later run what wait_for waits for in the same task, so only the order tells the steps apart.
+    first, second = run.instance.open_steps().values()
+    assert (first.is_wanted, second.is_wanted) == (False, True)
+    run.complete(first.step_id, 1)
     assert not run.instance.is_ended
 
 
