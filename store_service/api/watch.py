@@ -71,13 +71,13 @@ class _Watch:
             chunk = await self._read()
             if chunk.events:
                 yield self._batch(chunk)
+            if chunk.is_at_end and not is_caught_up and not chunk.is_deleted:
+                is_caught_up = True
+                yield self._caught_up()
             reason = _end(chunk, stops_at_terminal)
             if reason:
                 yield self._closing(reason)
                 return
-            if chunk.is_at_end and not is_caught_up:
-                is_caught_up = True
-                yield self._caught_up()
             if not self._silence_left():
                 # After the read, so that the cursor has moved over what the filter skips and no bell rang for.
                 yield self._progress()

@@ -156,7 +156,8 @@ def _write(
     interleaved = _interleaved(tx, run.run_id, request, before)
     row = batch.commit(tx, run, events)
     message_ids = [queue.enqueue(tx, message, now_ms)[0] for message in request.messages]
-    woken = waking.wake(tx, run.run, events, bool(request.held_receipts), now_ms)
+    is_leased = request.lease_wake_ms is not None
+    woken = waking.wake(tx, run.run, events, bool(request.held_receipts), now_ms, is_leased=is_leased)
     if request.request_id:
         requests.remember(tx, request.request_id, digest, events, message_ids, now_ms)
     if request.request_id or request.ack_receipts:

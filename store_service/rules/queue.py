@@ -33,10 +33,13 @@ _SWEEP_MAX: Final = 500
 _MESSAGE_PREFIX: Final = "msg_"
 
 
-def enqueue(tx: Transaction, message: queue_service_pb2.NewQueueMessage, now_ms: int) -> tuple[str, bool]:
+def enqueue(
+    tx: Transaction, message: queue_service_pb2.NewQueueMessage, now_ms: int, *, is_told: bool = True
+) -> tuple[str, bool]:
     """Send one message; returns its id and whether a waiting message with its key took its place.
 
     A message whose key is waiting already keeps the earlier deliver_time of the two. A past deliver_time means now.
+    ``is_told`` False: waiting consumers hear nothing, for ``claim_one`` follows in the same unit.
     """
     deliver_ms = max(clock.to_ms(message.deliver_time), now_ms) if message.HasField("deliver_time") else now_ms
     waiting = tx.waiting_message(message.queue, message.idempotency_key) if message.idempotency_key else None
@@ -44,7 +47,9 @@ def enqueue(tx: Transaction, message: queue_service_pb2.NewQueueMessage, now_ms:
         _hasten(tx, waiting, deliver_ms)
         return waiting.message_id, True
     row = tx.insert_message(_new_row(message, deliver_ms, now_ms))
-    tx.note(QueueNote(row.queue, deliver_ms))
+    if is_told and not _is_group_held(tx, row):
+        # Behind a held group nothing can be handed out: whoever ends the lease tells the consumers (`note_group`).
+        tx.note(QueueNote(row.queue, deliver_ms))
     return row.message_id, False
 
 
@@ -65,12 +70,14 @@ def claim(
 
 
 def claim_one(tx: Transaction, message_id: str, lease_ms: int, now_ms: int) -> queue_service_pb2.LeasedMessage | None:
-    """Lease this very message; None when it is not due, or another one of its group is held."""
+    """Lease this very message. When it is not due, or another one of its group is held, consumers are told of it."""
     row = tx.message(message_id)
-    if row is None or row.state != READY or row.deliver_ms > now_ms:
+    if row is None or row.state != READY:
         return None
-    held = tx.messages(MessageQuery(queue=row.queue, limit=1, states=(LEASED,), group=row.group)) if row.group else []
-    return None if held else _lease(tx, row, lease_ms, now_ms)
+    if row.deliver_ms > now_ms or _is_group_held(tx, row):
+        tx.note(QueueNote(row.queue, row.deliver_ms))
+        return None
+    return _lease(tx, row, lease_ms, now_ms)
 
 
 def take_back_expired(tx: Transaction, queue: str, now_ms: int) -> None:
@@ -135,6 +142,12 @@ def _message_in(tx: Transaction, queue: str, message_id: str) -> MessageRow:
             metadata={"queue": queue, "message_id": message_id},
         )
     return row
+
+
+def _is_group_held(tx: Transaction, row: MessageRow) -> bool:
+    if not row.group:
+        return False
+    return bool(tx.messages(MessageQuery(queue=row.queue, limit=1, states=(LEASED,), group=row.group)))
 
 
 def _hasten(tx: Transaction, waiting: MessageRow, deliver_ms: int) -> None:

@@ -22,11 +22,18 @@ _DELIVERIES_MAX: Final = 100_000
 
 
 def wake(
-    tx: Transaction, run: entity_pb2.Run, events: Sequence[event_pb2.Event], is_held: bool, now_ms: int
+    tx: Transaction,
+    run: entity_pb2.Run,
+    events: Sequence[event_pb2.Event],
+    is_held: bool,
+    now_ms: int,
+    *,
+    is_leased: bool = False,
 ) -> str | None:
     """Queue a wake-up of the run when ``events``, one committed batch, ask for one. Repeats while one waits are one.
 
-    Returns the id of the wake message; None when none was asked for.
+    Returns the id of the wake message; None when none was asked for. ``is_leased``: the caller leases the first
+    one itself.
     """
     if any(KINDS[event.type].ends_run for event in events):
         _wake_parent(tx, run, now_ms)
@@ -34,7 +41,7 @@ def wake(
     if not run.wake_queue:
         return None
     if events[0].type == event_pb2.EVENT_TYPE_RUN_CREATED:
-        return queue.enqueue(tx, message_for(run, events[0].run_created), now_ms)[0]
+        return queue.enqueue(tx, message_for(run, events[0].run_created), now_ms, is_told=not is_leased)[0]
     if not is_held and any(_is_from_outside(event) and moves_marker(event) for event in events):
         return queue.enqueue(tx, message_for(run), now_ms)[0]
     return None
