@@ -12,7 +12,19 @@ from typing import Annotated, Final
 
 import typer
 
-from holdfast.cli import checking, dev, health, linting, reading, services, starting, steering, streaming
+from holdfast.cli import (
+    auditing,
+    checking,
+    dev,
+    doctor,
+    health,
+    linting,
+    reading,
+    services,
+    starting,
+    steering,
+    streaming,
+)
 from holdfast.cli.exits import CommandError, exit_code_of, line_of
 from holdfast.errors import HoldfastError
 
@@ -42,6 +54,8 @@ app.command("wake")(steering.wake)
 app.command("check")(checking.check)
 app.command("replay")(checking.replay)
 app.command("lint")(linting.lint)
+app.command("doctor")(doctor.doctor)
+app.command("audit")(auditing.audit)
 app.command("health")(health.health)
 
 

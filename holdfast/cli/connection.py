@@ -55,11 +55,12 @@ class Connection:
 @contextmanager
 def connected(address: str, token: str) -> Iterator[Connection]:
     """Open a connection for the time of a command."""
-    with _open_channel(address) as channel:
+    with open_channel(address) as channel:
         yield Connection(channel, address, token)
 
 
-def _open_channel(address: str) -> grpc.Channel:
+def open_channel(address: str) -> grpc.Channel:
+    """Open a channel, with TLS when HOLDFAST_TLS_CA names a file of certificates."""
     roots = os.environ.get("HOLDFAST_TLS_CA")
     if not roots:
         return grpc.insecure_channel(address)

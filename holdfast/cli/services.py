@@ -3,7 +3,7 @@
 The only module of this package that reaches for a service, and only for its front door: the words after the
 name go on untouched to `python -m store_service` or `python -m runtime_service`, which own their options and their
 help. The other modules start services as processes, with the command lines built here; replaying recorded runs is
-a runtime's craft too and is reached through here.
+a runtime's craft and auditing a database a store's, and both are reached through here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import typer
 
-from holdfast.cli.exits import NotReachable
+from holdfast.cli.exits import CommandError, NotReachable
 from holdfast.errors import NotReady
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runtime_service.replaying.report import Report as Report
     from runtime_service.replaying.telling import Told as Told
     from runtime_service.store import Store
+    from store_service.auditing import StoreAudit as StoreAudit
 
 Answer = TypeVar("Answer")
 
@@ -74,6 +75,17 @@ def told_run(address: str, token: str, run_id: str) -> list[Told]:
         return list(tell(registry.workflow(events[0].run_created.workflow_name), events))
 
     return _with_store(address, token, told)
+
+
+def audited(database: str) -> StoreAudit:
+    """Audit a database; see `store_service/auditing.py`. Raises CommandError when it cannot be read as a store."""
+    from store_service.auditing import audit_database
+    from store_service.engines.sqlite.errors import DatabaseUnusable
+
+    try:
+        return audit_database(database)
+    except (ValueError, DatabaseUnusable) as error:
+        raise CommandError(str(error)) from None
 
 
 def _with_store(address: str, token: str, work: Callable[[Store], Awaitable[Answer]]) -> Answer:

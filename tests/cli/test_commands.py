@@ -61,7 +61,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     folder = tmp_path_factory.mktemp("dev")
     (folder / "flows.py").write_text(WORKFLOWS)
     store, runtime = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-    env = {**os.environ, "HOLDFAST_RUNTIME_ADDRESS": runtime, "COLUMNS": "160"}
+    env = {**os.environ, "HOLDFAST_STORE_ADDRESS": store, "HOLDFAST_RUNTIME_ADDRESS": runtime, "COLUMNS": "160"}
     words = ["dev", "flows.py", "--no-reload", "--store-listen", store, "--runtime-listen", runtime]
     command = [sys.executable, "-m", "holdfast.cli", *words]
     with subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True) as dev:
@@ -216,3 +216,9 @@ def test_an_unknown_status_lists_the_known_ones(served: dict[str, str]) -> None:
 def test_health_is_serving_for_both_services_and_3_for_nobody(served: dict[str, str]) -> None:
     assert said(served, "health", served["HOLDFAST_RUNTIME_ADDRESS"]) == "SERVING"
     assert say(served, "health", f"127.0.0.1:{free_port()}").returncode == 3
+
+
+def test_the_doctor_finds_nothing_wrong_with_what_dev_started(served: dict[str, str]) -> None:
+    checked = said(served, "doctor", "--store", served["HOLDFAST_STORE_ADDRESS"])
+    assert "✗" not in checked
+    assert "both use sqlite" in checked

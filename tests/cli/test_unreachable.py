@@ -38,7 +38,7 @@ def test_an_option_can_be_given_by_its_environment_variable(nobody: str) -> None
 
 def test_help_lists_every_command() -> None:
     listed = say("--help", COLUMNS="120").stdout
-    commands = "dev store runtime start runs show events stream why resume cancel wake"
+    commands = "dev store runtime start runs show events stream why resume cancel wake check replay lint doctor audit"
     for command in commands.split():
         assert f" {command} " in listed
 

@@ -1,0 +1,44 @@
+"""What `holdfast audit` asks of a store's database: every run against the laws, beside a running store too.
+
+Owns the way from a database URL or a path to the sum of what was found. It only reads. The laws are in
+``rules/audit.py``, the read-only file in ``engines/sqlite/inspection.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from store_service.engines.contract import Reader
+from store_service.engines.sqlite.inspection import read_file
+from store_service.rules.audit import audit_runs
+
+_SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAudit:
+    """How much was looked at, and (run id, what is wrong) for every law that is broken."""
+
+    store_id: str
+    runs: int
+    events: int
+    findings: tuple[tuple[str, str], ...]
+
+
+def audit_database(database: str) -> StoreAudit:
+    """Audit a database, named by its URL (sqlite:///file.db) or by the path of its file.
+
+    Raises ValueError for a URL of something else, DatabaseUnusable for a file that cannot be read as a store.
+    """
+    if "://" in database and not database.startswith(_SQLITE):
+        raise ValueError(f"{database!r} is no SQLite database; expected sqlite:///file.db or a path")
+    return read_file(database.removeprefix(_SQLITE), _audit)
+
+
+def _audit(reader: Reader) -> StoreAudit:
+    runs = events = 0
+    findings: list[tuple[str, str]] = []
+    for it in audit_runs(reader):
+        runs, events = runs + 1, events + it.events
+        findings.extend((it.run_id, finding) for finding in it.findings)
+    return StoreAudit(reader.meta("store_id") or "", runs, events, tuple(findings))
