@@ -60,6 +60,7 @@ CLASS_METHODS: Final[Mapping[str, Mapping[str, str]]] = {
 
 #: Audit event → what it means. Every event of a family in AUDIT_FAMILIES counts too.
 AUDIT_EVENTS: Final[Mapping[str, str]] = {
+    "builtins.input": "input()",
     "open": "opening a file",
     "os.listdir": "reading a directory",
     "os.scandir": "reading a directory",

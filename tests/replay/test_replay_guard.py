@@ -119,6 +119,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: asyncio.get_running_loop().add_signal_handler(2, print), "move this into a step"),
     (lambda: asyncio.get_running_loop().call_soon_threadsafe(print), "move this into a step"),
     (lambda: asyncio.get_running_loop().stop(), "move this into a step"),
+    (lambda: input(), "move this into a step"),
 ]
 
 
