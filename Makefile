@@ -35,6 +35,7 @@ test-slow: $(STAMP) ## run the storms and sweeps, one after the other
 
 lint: $(STAMP) ## style, types, import rules and the contract
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy holdfast store_service runtime_service
 	$(BIN)/lint-imports
 	$(BIN)/buf lint

@@ -73,7 +73,12 @@ class Store:
     """
 
     def __init__(
-        self, address: str, *, token: str = "", retry_seconds: float = RETRY_SECONDS, channel: Channel | None = None,
+        self,
+        address: str,
+        *,
+        token: str = "",
+        retry_seconds: float = RETRY_SECONDS,
+        channel: Channel | None = None,
         sealing: Sealing | None = None,
     ) -> None:
         self.address = address

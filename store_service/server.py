@@ -64,9 +64,7 @@ class RunningStore:
         log.info("store stopped", address=self.address)
 
 
-async def serve(
-    settings: StoreSettings, *, clock: Clock | None = None, engine: Engine | None = None
-) -> RunningStore:
+async def serve(settings: StoreSettings, *, clock: Clock | None = None, engine: Engine | None = None) -> RunningStore:
     """Start a store and return it serving.
 
     ``clock`` and ``engine`` are for tests: time that they move, a database that they opened. Raises ValueError for a

@@ -68,9 +68,7 @@ class Demo:
     async def start_runtime(self) -> Service:
         """Start the runtime, at the address it had before if there was one."""
         listen = self.runtime.address if self.runtime else "127.0.0.1:0"
-        command = runtime_command(
-            [WORKFLOW_FILE], listen=listen, store=self._link.address, options=["--lease", LEASE]
-        )
+        command = runtime_command([WORKFLOW_FILE], listen=listen, store=self._link.address, options=["--lease", LEASE])
         self.runtime = await Service.start("runtime", command, errors=self._errors)
         return self.runtime
 

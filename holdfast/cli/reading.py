@@ -63,9 +63,7 @@ def runs(
     print_runs(page)
 
 
-def show(
-    run_id: RunId, runtime: RuntimeAddress = DEFAULT_RUNTIME, token: Token = "", as_json: AsJson = False
-) -> None:
+def show(run_id: RunId, runtime: RuntimeAddress = DEFAULT_RUNTIME, token: Token = "", as_json: AsJson = False) -> None:
     """Show RUN with its open steps, hooks and waits."""
     from holdfast.cli.connection import connected
     from holdfast.cli.rendering import as_json_line
@@ -96,9 +94,7 @@ def events(
             typer.echo(as_json_line(event) if as_json else event_line(event))
 
 
-def why(
-    run_id: RunId, runtime: RuntimeAddress = DEFAULT_RUNTIME, token: Token = "", as_json: AsJson = False
-) -> None:
+def why(run_id: RunId, runtime: RuntimeAddress = DEFAULT_RUNTIME, token: Token = "", as_json: AsJson = False) -> None:
     """Say in words what RUN waits for."""
     import json
 

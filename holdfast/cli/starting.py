@@ -102,9 +102,7 @@ def _await_end(connection: Any, run_id: str, as_json: bool) -> None:
     from holdfast.v1 import runtime_service_pb2
 
     typer.echo(f"{run_id} started; waiting for its end (Ctrl-C stops waiting, not the run)", err=True)
-    request = runtime_service_pb2.AwaitRunRequest(
-        run_id=run_id, timeout=duration_pb2.Duration(seconds=AWAIT_SECONDS)
-    )
+    request = runtime_service_pb2.AwaitRunRequest(run_id=run_id, timeout=duration_pb2.Duration(seconds=AWAIT_SECONDS))
     while not (answer := connection.call(connection.runtime.AwaitRun, request, seconds=AWAIT_SECONDS + 5)).done:
         continue
     if as_json:

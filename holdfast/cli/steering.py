@@ -63,9 +63,7 @@ def wake(
     """Queue a replay of RUN, for instance after its code was fixed."""
     from holdfast.v1 import runtime_service_pb2
 
-    answer = _ask(
-        runtime, token, "WakeRun", runtime_service_pb2.WakeRunRequest(run_id=run_id, skip_waits=skip_waits)
-    )
+    answer = _ask(runtime, token, "WakeRun", runtime_service_pb2.WakeRunRequest(run_id=run_id, skip_waits=skip_waits))
     fired = f"; {answer.fired_count} waits fired" if skip_waits else ""
     _print(answer, as_json, f"{run_id} is queued{fired}")
 

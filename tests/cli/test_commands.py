@@ -20,7 +20,7 @@ from google.protobuf import json_format
 
 from holdfast.v1 import event_pb2
 
-WORKFLOWS = '''
+WORKFLOWS = """
 from holdfast import FatalError, hook, run_info, sleep, step, workflow
 
 @step(name="double")
@@ -46,7 +46,7 @@ async def asking() -> str:
 async def sleeping() -> str:
     await sleep("1 day")
     return "rested"
-'''
+"""
 
 
 def free_port() -> int:

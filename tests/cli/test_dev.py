@@ -15,13 +15,13 @@ from queue import Queue
 
 import psutil
 
-FLOW = '''
+FLOW = """
 from holdfast import workflow
 
 @workflow(name="answering")
 async def answering() -> int:
     return {answer}
-'''
+"""
 
 
 def free_port() -> int:

@@ -99,9 +99,7 @@ def test_the_readme_has_its_files_and_blocks() -> None:
 @pytest.mark.timeout(180)
 def test_every_command_of_the_readme_does_what_it_says(desk: dict[str, str]) -> None:
     shell = ["bash", "-c", desk["SCRIPT"]]
-    done = subprocess.run(
-        shell, cwd=desk["DESK"], env=desk, capture_output=True, text=True, timeout=150, check=False
-    )
+    done = subprocess.run(shell, cwd=desk["DESK"], env=desk, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     assert "10 charged for order 42, approved by Ada" in done.stdout
     assert "5 charged for order 43, approved by Grace" in done.stdout

@@ -95,6 +95,7 @@ async def test_a_sleep_of_months_costs_nothing_and_survives_restarts(stage: Stag
 
 async def _delayed_until(stage: Stage, run_id: str) -> int:
     """Wait until the run is let go with one message that is due much later, and return when."""
+
     async def look() -> int:
         messages = await stage.calls.waiting_messages(run_id)
         ready = queue_service_pb2.QUEUE_MESSAGE_STATE_READY

@@ -174,9 +174,7 @@ async def _(stage: Stage) -> Call:
     created = event_pb2.Event(correlation_id=step, step_created=event_pb2.StepCreated(step_name="charge"))
     started = event_pb2.Event(correlation_id=step, step_started=event_pb2.StepStarted(attempt=1))
     failure = payload_pb2.Failure(type="ValueError", message="no")
-    retrying = event_pb2.Event(
-        correlation_id=step, step_retrying=event_pb2.StepRetrying(failure=failure, attempt=1)
-    )
+    retrying = event_pb2.Event(correlation_id=step, step_retrying=event_pb2.StepRetrying(failure=failure, attempt=1))
     retrying.step_retrying.retry_time.FromMilliseconds(stage.store.running.parts.clock() + 3_600_000)
     for event in (created, started, retrying):
         await add(stage.client, RUN, event)

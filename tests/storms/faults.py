@@ -170,5 +170,3 @@ class KilledAtCommit:
 
 def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
-
-
