@@ -1,12 +1,14 @@
 """ListDefinitions: what this runtime has registered, with JSON Schemas for people and tools.
 
 A schema is a description, never a check: annotations that have none (a callable, a class of one's own) leave it empty.
+Making one takes pydantic a millisecond, so a definition is described once; a reload brings new definitions.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
+from functools import lru_cache
 from typing import Any, Final
 
 from pydantic import TypeAdapter, create_model
@@ -17,6 +19,7 @@ from holdfast.errors import SerializationError
 from holdfast.signatures import Signature
 from holdfast.typed_dicts import with_typed_dicts
 from holdfast.v1 import runtime_service_pb2
+from runtime_service.api.limits import DESCRIBED_MAX
 
 #: What pydantic and annotations raise when there is no schema for a type.
 _NO_SCHEMA: Final = (SerializationError, PydanticUserError, ValueError, TypeError, NameError)
@@ -29,6 +32,7 @@ def list_definitions(registry: Registry) -> runtime_service_pb2.ListDefinitionsR
     return runtime_service_pb2.ListDefinitionsResponse(definitions=[*workflows, *steps])
 
 
+@lru_cache(maxsize=DESCRIBED_MAX)
 def _workflow(definition: WorkflowDefinition) -> runtime_service_pb2.Definition:
     return runtime_service_pb2.Definition(
         kind=runtime_service_pb2.DEFINITION_KIND_WORKFLOW,
@@ -40,6 +44,7 @@ def _workflow(definition: WorkflowDefinition) -> runtime_service_pb2.Definition:
     )
 
 
+@lru_cache(maxsize=DESCRIBED_MAX)
 def _step(definition: StepDefinition) -> runtime_service_pb2.Definition:
     return runtime_service_pb2.Definition(
         kind=runtime_service_pb2.DEFINITION_KIND_STEP,

@@ -26,3 +26,6 @@ OPEN_ENTITIES_MAX: Final = 100
 
 #: Seconds between two tries of a watch whose store is away.
 WATCH_PAUSE_SECONDS: Final = 0.2
+
+#: Definitions whose descriptions are kept; more than a process registers, even over many reloads.
+DESCRIBED_MAX: Final = 4_096

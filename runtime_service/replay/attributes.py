@@ -1,7 +1,8 @@
 """The run's searchable attributes as the workflow sees them: what the log holds, then its own changes not yet there.
 
-Steps change attributes too, and such a record looks like our own. One that equals the oldest change of ours that is not
-recorded confirms it; any other came from a step. Either way the log decides what the attributes are.
+Steps change attributes too, and so does whoever writes from outside. The record of a step is a fact and says when it
+happened, which a decision never does: a record of a replay without a time is the workflow's own, and must equal the
+oldest change that the code asked for and the log has not shown yet. Whoever wrote it, the log decides what they are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from holdfast.v1 import event_pb2
-from runtime_service.replay.commands import Commands
+from runtime_service.replay.commands import Command, Commands
+from runtime_service.replay.divergence import check_attributes, not_called
+from runtime_service.replay.source import calling_line
 
 
 class Attributes:
@@ -20,7 +23,7 @@ class Attributes:
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
         self._recorded: dict[str, str] = {}
-        self._pending: deque[tuple[str, event_pb2.AttributesSet]] = deque()
+        self._pending: deque[tuple[str, Command]] = deque()
         self._count = 0
 
     def begin(self, attributes: Mapping[str, str]) -> None:
@@ -36,26 +39,26 @@ class Attributes:
         )
         self._count += 1
         key = f"attributes #{self._count}"
-        self._commands.emit(key, event_pb2.Event(attributes_set=told))
-        self._pending.append((key, told))
+        command = self._commands.emit(key, event_pb2.Event(attributes_set=told), calling_line())
+        self._pending.append((key, command))
 
-    def record(self, told: event_pb2.AttributesSet) -> None:
-        """The log has a change: ours or a step's."""
-        if self._pending and _is_same(self._pending[0][1], told):
-            self._commands.confirm(self._pending.popleft()[0])
-        _apply(self._recorded, told)
+    def record(self, event: event_pb2.Event) -> None:
+        """The log has a change. Raises ReplayDivergence when it is the workflow's and the code asked for another."""
+        if event.origin == event_pb2.EVENT_ORIGIN_REPLAY and not event.HasField("occur_time"):
+            if not self._pending:
+                raise not_called(event, self._commands)
+            key, command = self._pending.popleft()
+            check_attributes(event, command)
+            self._commands.confirm(key)
+        _apply(self._recorded, event.attributes_set)
 
     @property
     def current(self) -> Mapping[str, str]:
         """What the attributes are at this point of the log, with our own changes on top."""
         current = dict(self._recorded)
-        for _, told in self._pending:
-            _apply(current, told)
+        for _, command in self._pending:
+            _apply(current, command.event.attributes_set)
         return MappingProxyType(current)
-
-
-def _is_same(one: event_pb2.AttributesSet, other: event_pb2.AttributesSet) -> bool:
-    return one.set == other.set and set(one.removed) == set(other.removed)
 
 
 def _apply(attributes: dict[str, str], told: event_pb2.AttributesSet) -> None:

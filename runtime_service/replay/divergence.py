@@ -25,7 +25,7 @@ _WORDS: Final[Mapping[str, Describe]] = {
     "hook_conflict": lambda event: f"a hook ({event.correlation_id})",
     "hook_disposed": lambda event: f"the disposal of hook {event.correlation_id}",
     "wait_created": lambda event: f"a sleep or timeout ({event.correlation_id})",
-    "attributes_set": lambda event: "a change of attributes",
+    "attributes_set": lambda event: f"a change of attributes ({_shown_changes(event.attributes_set)})",
     "patch_applied": lambda event: f"a call of patched({event.patch_applied.name!r})",
     "run_completed": lambda event: "the workflow to return",
     "run_failed": lambda event: f"the workflow to raise {event.run_failed.failure.type}",
@@ -95,6 +95,13 @@ def check_hook(event: event_pb2.Event, command: Command, asked_token: str) -> No
         raise _differs(event, command, f"{describe(event)} with the token {recorded!r}", found)
 
 
+def check_attributes(event: event_pb2.Event, command: Command) -> None:
+    """Compare a recorded change of attributes with the one that the code asked for. Raises ReplayDivergence."""
+    recorded, asked = event.attributes_set, command.event.attributes_set
+    if recorded.set != asked.set or set(recorded.removed) != set(asked.removed):
+        raise _differs(event, command, describe(event), describe(command.event))
+
+
 def check_end(event: event_pb2.Event, ending: event_pb2.Event | None) -> None:
     """Compare the recorded end of a run with what the code came to. Raises ReplayDivergence."""
     if ending is None:
@@ -129,6 +136,14 @@ def _differs(event: event_pb2.Event, command: Command, expected: str, found: str
     return ReplayDivergence(
         expected, found, seq=event.seq, expected_source=event.step_created.source, found_source=command.source
     )
+
+
+def _shown_changes(changes: event_pb2.AttributesSet) -> str:
+    words = [
+        *(f"{key}={value!r}" for key, value in sorted(changes.set.items())),
+        *(f"no {it}" for it in changes.removed),
+    ]
+    return ", ".join(words)
 
 
 def _shown(payload: payload_pb2.Payload) -> str:

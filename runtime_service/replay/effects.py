@@ -82,7 +82,7 @@ EFFECTS: Final[Mapping[str, Effect]] = MappingProxyType(
         "hook_conflict": lambda parts, event: parts.hooks.conflicted(event),
         "wait_created": _wait_created,
         "wait_completed": _wait_completed,
-        "attributes_set": lambda parts, event: parts.attributes.record(event.attributes_set),
+        "attributes_set": lambda parts, event: parts.attributes.record(event),
         "patch_applied": lambda parts, event: parts.patches.record(event.patch_applied),
     }
 )

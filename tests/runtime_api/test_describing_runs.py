@@ -6,6 +6,9 @@ import asyncio
 import json
 from typing import Any
 
+from pydantic_core import core_schema
+
+from holdfast import step
 from holdfast.v1 import entity_pb2, event_pb2, payload_pb2
 from holdfast.v1.payload_pb2 import Payload
 from holdfast.v1.runtime_service_pb2 import (
@@ -20,9 +23,11 @@ from holdfast.v1.runtime_service_pb2 import (
     StartRunRequest,
     WatchRunRequest,
 )
+from runtime_service.api.definitions import list_definitions
 from runtime_service.api.describing import blocked_failure
 from runtime_service.server import RunningRuntime
 from tests.support.refusals import fields, refused
+from tests.support.runtime import new_registry
 from tests.support.store import eventually
 
 
@@ -102,6 +107,27 @@ async def test_definitions_are_listed_with_their_schemas(stub: Any) -> None:
     assert charge.summary == "Charge the customer."
     several = next(item for item in listed if item.name == "sum")
     assert json.loads(several.input_schema)["required"] == ["left"]
+
+
+def test_a_schema_is_made_at_the_first_question_only() -> None:
+    made: list[str] = []
+
+    class Counted:
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+            return core_schema.str_schema()
+
+        @classmethod
+        def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> Any:
+            made.append("schema")
+            return handler(schema)
+
+    @step(name="describing.counted")
+    async def counted(value: Counted) -> None: ...
+
+    registry = new_registry(counted)
+    first = list_definitions(registry)
+    assert (list_definitions(registry), made) == (first, ["schema"])
 
 
 async def test_runs_are_found_page_by_page(stub: Any) -> None:
