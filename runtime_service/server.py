@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from holdfast.definitions import Registry
 from holdfast.errors import HoldfastError
+from holdfast.installed import installed_version
 from holdfast.sealing import Sealing, named_codec
 from holdfast.serving import Server
 from holdfast.v1 import runtime_service_pb2, runtime_service_pb2_grpc, store_service_pb2
@@ -77,7 +77,7 @@ async def serve(settings: RuntimeSettings, registry: Registry) -> RunningRuntime
         read_token=settings.read_token.get_secret_value(),
         has_reflection=settings.reflection,
     )
-    front = Front(Worker(store, registry, options), options.runtime_id, server_version())
+    front = Front(Worker(store, registry, options), options.runtime_id, installed_version())
     runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(front), server.grpc)
     try:
         address = await server.start(settings.listen)
@@ -125,11 +125,3 @@ async def _store_id(store: Store) -> str:
     asking = store.events.GetStoreInfo
     info: store_service_pb2.GetStoreInfoResponse = await store.call(asking, _ASK, seconds=_PROBE_SECONDS)
     return info.store_id
-
-
-def server_version() -> str:
-    """Return the version of the installed package; "0" in a source tree that is not installed."""
-    try:
-        return version("holdfast")
-    except PackageNotFoundError:
-        return "0"

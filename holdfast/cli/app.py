@@ -7,7 +7,6 @@ exit code here; a traceback is a bug. Read ``options.py`` for the options that a
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from typing import Annotated, Final
 
 import typer
@@ -27,6 +26,7 @@ from holdfast.cli import (
 )
 from holdfast.cli.exits import CommandError, exit_code_of, line_of
 from holdfast.errors import HoldfastError
+from holdfast.installed import installed_version
 
 app = typer.Typer(
     name="holdfast",
@@ -61,7 +61,7 @@ app.command("health")(health.health)
 
 def _print_version(is_wanted: bool) -> None:
     if is_wanted:
-        typer.echo(f"holdfast {version('holdfast')}")
+        typer.echo(f"holdfast {installed_version()}")
         raise typer.Exit
 
 

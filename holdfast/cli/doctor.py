@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -23,6 +22,7 @@ import typer
 
 from holdfast.cli.exits import FOUND, NOT_REACHABLE
 from holdfast.cli.options import DEFAULT_RUNTIME, AsJson, RuntimeAddress, Token
+from holdfast.installed import installed_version
 
 _PYTHON_MIN: Final = (3, 11)
 
@@ -96,7 +96,7 @@ def _checks(asked: dict[str, _Service], database: str) -> Iterator[Check]:
 
 
 def _python() -> Check:
-    found = f"{platform.python_version()} at {sys.executable}, holdfast {version('holdfast')}"
+    found = f"{platform.python_version()} at {sys.executable}, holdfast {installed_version()}"
     if sys.version_info < _PYTHON_MIN:
         return Check("python", f"{found}; needs {'.'.join(map(str, _PYTHON_MIN))} or newer", FOUND)
     return Check("python", found)
@@ -144,7 +144,7 @@ def _is_free(address: str) -> bool:
 
 
 def _same_version(name: str, service: _Service) -> Check:
-    theirs, ours = service.info.server_version, version("holdfast")
+    theirs, ours = service.info.server_version, installed_version()
     if theirs != ours:
         return Check(f"{name} version", f"{theirs}, this is {ours}; install the same version everywhere", FOUND)
     return Check(f"{name} version", theirs)

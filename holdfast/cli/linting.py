@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ import typer
 
 from holdfast.cli.exits import FOUND, CommandError
 from holdfast.cli.options import AsJson
+from holdfast.installed import installed_version
 
 if TYPE_CHECKING:
     from holdfast.lint import Finding
@@ -59,4 +59,4 @@ def _line(finding: Finding, as_json: bool) -> str:
 def _sarif(findings: Sequence[Finding]) -> Iterator[str]:
     from holdfast.lint.sarif import sarif
 
-    yield json.dumps(sarif(findings, version("holdfast")), indent=2, ensure_ascii=False)
+    yield json.dumps(sarif(findings, installed_version()), indent=2, ensure_ascii=False)

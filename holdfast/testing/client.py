@@ -7,6 +7,7 @@ on; every other call takes no time. A wait that nothing will ever end raises `Ru
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc.aio
@@ -38,11 +39,12 @@ class InProcessClient(Client):
 
 
 class InProcessConnection(Connection):
-    """A connection to the runtime of a world."""
+    """A connection to the runtime of a world. ``when_ended`` is awaited with each run whose end was waited for."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, when_ended: Callable[[entity_pb2.Run], Awaitable[None]] | None = None) -> None:
         super().__init__("in process", token="", tls_ca=None, patience=60)
         self._world = world
+        self._when_ended = when_ended
 
     async def call(self, method: str, request: Any, **options: Any) -> Any:
         """Make one call, see ``Connection.call``; what it began may let time go on."""
@@ -60,6 +62,8 @@ class InProcessConnection(Connection):
                 answer = await self.call("AwaitRun", _now(run_id))
                 if answer.done:
                     run: entity_pb2.Run = answer.run
+                    if self._when_ended is not None:
+                        await self._when_ended(run)
                     return run
                 if not await self._wait(telling, run_id, until_ms):
                     return None

@@ -21,7 +21,7 @@ from holdfast.testing.crashes import crash_everywhere
 from holdfast.testing.histories import Source, Workflow, replay_history
 from holdfast.testing.services import Interrupt, World
 from holdfast.testing.stubs import UNSET, Stub, Stubs
-from holdfast.v1 import event_pb2
+from holdfast.v1 import entity_pb2, event_pb2
 
 R = TypeVar("R")
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -39,9 +39,10 @@ class Environment:
     """A store, a runtime and a client for one test: ``async with Environment() as env``.
 
     ``replay="always"`` drops the live workflow at every turn, so that each turn is a replay from the start; with
-    ``"live"`` it is kept, as a runtime does. ``crash="everywhere"`` lets `run` repeat the run once per moment at which
-    its process can die. ``start_time`` (aware) is when virtual time begins, by default now. Every workflow and step
-    that is decorated in this process is known.
+    ``"live"`` it is kept, as a runtime does. ``crash="everywhere"`` repeats each run that ends here, once per moment at
+    which its process can die: when somebody waits for its end, at the latest when the environment closes.
+    ``start_time`` (aware) is when virtual time begins, by default now. Every workflow and step that is decorated in
+    this process is known.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Environment:
         self._crashes = crash is not None
         self._start_ms = time.time_ns() // 1_000_000 if start_time is None else moment_ms(start_time, "start_time")
         self._stubs = Stubs()
+        self._crashed: set[str] = set()
         self._opened: tuple[World, InProcessConnection, Client] | None = None
 
     async def __aenter__(self) -> Self:
@@ -66,7 +68,7 @@ class Environment:
             raise RuntimeError("this environment is open already: make another one for another test")
         world = self._new_world(self._start_ms, None)
         await world.open()
-        connection = InProcessConnection(world)
+        connection = InProcessConnection(world, self._crash if self._crashes else None)
         self._opened = (world, connection, InProcessClient(connection))
         return self
 
@@ -74,9 +76,13 @@ class Environment:
         self, kind: type[BaseException] | None, error: BaseException | None, place: TracebackType | None
     ) -> None:
         world, connection, _ = self._parts
-        self._opened = None
-        await connection.close()
-        await world.close()
+        try:
+            if kind is None and self._crashes:
+                await self._crash_the_rest()
+        finally:
+            self._opened = None
+            await connection.close()
+            await world.close()
 
     @property
     def client(self) -> Client:
@@ -103,12 +109,10 @@ class Environment:
         Options are those of ``Client.start``. Raises RunFailed and RunCancelled as ``RunHandle.result`` does; RunStuck
         when nothing will ever end it; CrashMismatch when the environment crashes runs and one ended otherwise.
         """
-        world, connection, client = self._parts
+        _, connection, client = self._parts
         handle = await client.start(workflow, *args, id=id, attributes=attributes, start_at=start_at, kwargs=kwargs)
         run = await connection.ended(handle.id, None)
         assert run is not None, "a wait without a limit returns the ended run"
-        if self._crashes:
-            await crash_everywhere(self._new_world, run, world.history(handle.id))
         result: R = result_of(run, workflow_of(workflow))
         return result
 
@@ -139,6 +143,18 @@ class Environment:
     def replay(self, history: Source, workflow: Workflow | str | None = None) -> None:
         """Replay a recorded history, or the file of one, against today's code; see `replay_history`."""
         replay_history(history, workflow)
+
+    async def _crash(self, run: entity_pb2.Run) -> None:
+        """Repeat an ended run with a crash everywhere, once; child runs are part of the run that started them."""
+        if not run.parent_run_id and run.run_id not in self._crashed:
+            self._crashed.add(run.run_id)
+            await crash_everywhere(self._new_world, run, self._parts[0].history(run.run_id))
+
+    async def _crash_the_rest(self) -> None:
+        """Repeat the runs that ended and that nobody waited for."""
+        _, connection, client = self._parts
+        for run in [it async for it in client.runs(status=("completed", "failed", "cancelled"))]:
+            await connection.ended(run.run_id, None)
 
     @property
     def _parts(self) -> tuple[World, InProcessConnection, Client]:

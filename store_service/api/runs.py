@@ -5,9 +5,9 @@ Owns nothing but checks and answers; rules are ``rules/listing.py`` and ``rules/
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Final
 
+from holdfast.installed import installed_version
 from holdfast.refusal import invalid_field
 from holdfast.v1 import entity_pb2
 from holdfast.v1 import store_service_pb2 as api
@@ -60,7 +60,7 @@ class RunsApi:
 
     async def GetStoreInfo(self, request: api.GetStoreInfoRequest, context: Context) -> api.GetStoreInfoResponse:
         response = api.GetStoreInfoResponse(
-            server_version=version("holdfast"),
+            server_version=installed_version(),
             store_id=self._parts.store_id,
             backend=self._parts.engine.backend,
             capabilities=CAPABILITIES,

@@ -96,6 +96,33 @@ async def test_a_run_that_ends_otherwise_is_told_with_the_place_of_the_crash() -
     assert "run_started" in caught.value.where
 
 
+async def test_a_run_of_the_client_is_crashed_when_its_result_is_awaited() -> None:
+    STARTS.clear()
+    async with Environment(crash="everywhere") as env:
+        run = await env.client.start(depends_on_repeats)
+        with pytest.raises(CrashMismatch, match="expected result '1', found result '2'"):
+            await run.result()
+        assert await run.result() == 1
+
+
+async def test_a_run_that_nobody_waited_for_is_crashed_when_the_environment_closes() -> None:
+    STARTS.clear()
+    with pytest.raises(CrashMismatch):
+        async with Environment(crash="everywhere") as env:
+            run = await env.client.start(depends_on_repeats)
+            async for _ in run.events():
+                pass
+
+
+async def test_what_the_test_sends_to_a_run_of_the_client_comes_again() -> None:
+    async with Environment(crash="everywhere", start_time=NEW_YEAR) as env:
+        run = await env.client.start(under_test.approval_without_end, "order:7")
+        await env.advance("10m")
+        await env.client.resume("order:7", "one")
+        await env.client.resume("order:7", "two")
+        assert await run.result() == "onetwo"
+
+
 async def test_calls_of_stubs_are_those_of_the_run_that_was_not_crashed() -> None:
     async with Environment(crash="everywhere") as env:
         stub = env.stub(under_test.only_once, returning="stubbed")
