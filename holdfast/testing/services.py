@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final, NoReturn
 
 from holdfast.definitions import WorkflowDefinition
@@ -25,6 +26,7 @@ from runtime_service.api.servicer import RuntimeServicer
 from runtime_service.replay.instance import Instance
 from runtime_service.store import Store
 from runtime_service.worker.options import WorkerOptions
+from store_service import checksum
 from store_service.api.parts import Parts, make_parts
 from store_service.api.services import add_services
 from store_service.engines.contract import (
@@ -261,8 +263,9 @@ def _next_due_ms(tx: Transaction, now_ms: int) -> int | None:
 
 def _adopt(tx: Transaction, created: event_pb2.Event, now_ms: int) -> None:
     derived = rebuild.derive([created])
-    position = tx.insert_event(stored.row_of(created))
-    tx.put_run(derived.run)
+    row = stored.row_of(created, checksum.FIRST)
+    position = tx.insert_event(row)
+    tx.put_run(replace(derived.run, head_checksum=checksum.own(row.checksum)))
     tx.put_attributes(created.run_id, derived.attributes)
     queue.enqueue(tx, waking.message_for(stored.run_of(derived.run), created.run_created), now_ms)
     tx.note(EventNote(created.run_id, created.seq, position, terminal=False, kinds=frozenset((created.type,))))

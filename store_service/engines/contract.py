@@ -36,7 +36,7 @@ class RunRow:
     ``update_ms`` is the create_time of the newest event, and what the wall clock is clamped to.
     ``expire_ms`` is when the run fails by timeout, None for never or once ended.
     ``terminal_seq`` is the seq of the event that ended it, 0 while it is open.
-    ``started_seq`` is the seq of run_started, 0 before.
+    ``started_seq`` is the seq of run_started, 0 before. ``head_checksum`` is the newest of the log's checksum chain.
     """
 
     run_id: str
@@ -54,11 +54,15 @@ class RunRow:
     started_seq: int
     terminal_seq: int
     body: bytes
+    head_checksum: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """One event. ``at`` is the time part of ``event_id``; ``kind`` an EventType; ``body`` the whole Event."""
+    """One event. ``at`` is the time part of ``event_id``; ``kind`` an EventType; ``body`` the whole Event.
+
+    ``checksum`` is its place in the chain of ``store_service/checksum.py``.
+    """
 
     run_id: str
     seq: int
@@ -67,6 +71,7 @@ class EventRow:
     kind: int
     entity_id: str
     body: bytes
+    checksum: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +319,7 @@ class Transaction(Reader, StreamWrites, Protocol):
         """Insert or replace a run."""
 
     def put_head(self, row: RunRow) -> None:
-        """Replace the changing columns of a run (status, times, guard, seqs) and leave ``body`` as it is."""
+        """Replace the changing columns of a run (status, times, guard, seqs, checksum); ``body`` stays as it is."""
 
     def put_attributes(self, run_id: str, attributes: Mapping[str, str]) -> None:
         """Replace the searchable attributes of a run."""

@@ -1,9 +1,10 @@
 """An audit of a whole store: do its logs and rows keep the laws, whatever crashed on the way?
 
-Owns the questions that hold for every run at every moment: seq is dense, times rise, each entity and run ends once,
-nothing follows the end, each attempt of a step is numbered from the one before, and the rows are what the log derives
-(the fifth law). It goes run by run, so that a large store fits in memory, and must never write. Read ``rebuild.py``
-next; ``store_service/auditing.py`` is who asks for people, ``tests/storms`` who asks after every kill.
+Owns the questions that hold for every run at every moment: seq is dense, times rise, the checksums form a chain, each
+entity and run ends once, nothing follows the end, each attempt of a step is numbered from the one before, and the rows
+are what the log derives (the fifth law). It goes run by run, so that a large store fits in memory, and must never
+write. Read ``rebuild.py`` next; ``store_service/auditing.py`` is who asks for people, ``tests/storms`` who asks after
+every kill.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Final
 
 from holdfast.refusal import Refusal
 from holdfast.v1 import event_pb2
-from store_service.engines.contract import EntityKind, EntityQuery, EntityRow, Reader, RunQuery, RunRow
+from store_service import checksum
+from store_service.engines.contract import EntityKind, EntityQuery, EntityRow, EventRow, Reader, RunQuery, RunRow
 from store_service.rules import rebuild, stored
 from store_service.rules.kinds import KINDS
 
@@ -56,11 +58,12 @@ def audit_runs(reader: Reader) -> Iterator[RunAudit]:
 def audit_run(reader: Reader, row: RunRow) -> RunAudit:
     """Audit one run. A log that cannot be read is a finding, not an error."""
     rows = reader.events(row.run_id, limit=row.head_seq + 1)
+    findings = list(_chain(row, rows))
     try:
-        findings = tuple(_of_run(reader, row, [stored.event_of(it) for it in rows]))
+        findings += _of_run(reader, row, [stored.event_of(it) for it in rows])
     except Refusal as refusal:
-        findings = (str(refusal),)
-    return RunAudit(row.run_id, len(rows), findings)
+        findings.append(str(refusal))
+    return RunAudit(row.run_id, len(rows), tuple(dict.fromkeys(findings)))
 
 
 def audit_log(log: Sequence[Event]) -> Iterator[str]:
@@ -68,6 +71,18 @@ def audit_log(log: Sequence[Event]) -> Iterator[str]:
     yield from _order(log)
     yield from _ends(log)
     yield from _attempts(log)
+
+
+def _chain(row: RunRow, rows: Sequence[EventRow]) -> Iterator[str]:
+    """A log with a hole is told by `_order`; here is what density alone cannot show."""
+    for before, after in pairwise([None, *rows]):
+        assert after is not None
+        try:
+            stored.require_next(row.run_id, after.seq, after, before)
+        except Refusal as refusal:
+            yield str(refusal)
+    if rows and checksum.own(rows[-1].checksum) != row.head_checksum:
+        yield f"the run row ends with another event than the log, which ends at {rows[-1].seq}"
 
 
 def _of_run(reader: Reader, row: RunRow, log: Sequence[Event]) -> Iterator[str]:
@@ -99,8 +114,8 @@ def _entities_of(reader: Reader, row: RunRow) -> list[EntityRow]:
 
 
 def _comparable_run(row: RunRow) -> tuple[RunRow, object]:
-    """A body with maps has more than one serialization, so it is compared as a message."""
-    return replace(row, body=b""), stored.body_of_run(row)
+    """A body with maps has more than one serialization, so it is compared as a message; `_chain` has the checksum."""
+    return replace(row, body=b"", head_checksum=b""), stored.body_of_run(row)
 
 
 def _order(log: Sequence[Event]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from holdfast.v1 import event_pb2
+from store_service import checksum
 from store_service.engines.contract import EntityKind, EventNote, ExpiryNote, Reader, RunRow, Transaction
 from store_service.rules import admission, clock, draft, projection, stored
 from store_service.rules.draft import Draft
@@ -49,7 +50,9 @@ def commit(tx: Transaction, run: Draft, events: Sequence[Event]) -> RunRow:
     """Write placed events and every row they changed, and note them for listeners. Returns the run row."""
     position = 0
     for event in events:
-        position = tx.insert_event(stored.row_of(event))
+        stored_event = stored.row_of(event, run.head_checksum)
+        run.head_checksum = checksum.own(stored_event.checksum)
+        position = tx.insert_event(stored_event)
     row = draft.save(tx, run)
     kinds = frozenset(event.type for event in events)
     tx.note(EventNote(run.run_id, run.head_seq, position, bool(run.terminal_seq), kinds))

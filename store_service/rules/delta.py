@@ -73,9 +73,7 @@ def nothing(run_id: str, after_seq: int, head: Head) -> event_pb2.LogDelta:
 
 def require_dense(run_id: str, after_seq: int, rows: list[EventRow], count: int) -> None:
     """Raise Refusal CORRUPT_LOG unless ``rows`` are the ``count`` events right after ``after_seq``."""
-    for expected, row in enumerate(rows, start=after_seq + 1):
-        if row.seq != expected:
-            raise stored.corrupt(run_id, f"event {expected} is missing; {row.seq} follows", seq=expected)
+    stored.require_chain(run_id, after_seq, rows)
     if len(rows) != count:
         missing = after_seq + len(rows) + 1
         raise stored.corrupt(run_id, f"event {missing} is missing at the end", seq=missing)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from holdfast.v1 import entity_pb2
+from store_service import checksum
 from store_service.engines.contract import EntityKind, EntityRow, RunRow, TokenRow, Transaction
 from store_service.rules import stored
 from store_service.rules.guard import Position
@@ -95,6 +96,7 @@ class Draft:
     replay_seq: int = 0
     started_seq: int = 0
     terminal_seq: int = 0
+    head_checksum: bytes = checksum.FIRST
     is_body_changed: bool = False
     are_attributes_changed: bool = False
     touched: dict[tuple[EntityKind, str], Entity] = field(default_factory=dict)
@@ -156,6 +158,7 @@ class Draft:
             started_seq=self.started_seq,
             terminal_seq=self.terminal_seq,
             body=self.run.SerializeToString(),
+            head_checksum=self.head_checksum,
         )
 
 
@@ -176,6 +179,7 @@ def of_row(row: RunRow, source: Source) -> Draft:
         replay_seq=row.replay_seq,
         started_seq=row.started_seq,
         terminal_seq=row.terminal_seq,
+        head_checksum=row.head_checksum,
     )
 
 

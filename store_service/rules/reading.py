@@ -74,6 +74,7 @@ class _Page:
 
     reached: int
     is_end: bool = False
+    last: EventRow | None = None
     events: list[event_pb2.Event] = field(default_factory=list)
 
 
@@ -117,11 +118,12 @@ def _read_page(
     limit = page_size(request.page_size, limits.EVENTS_PAGE_SIZE_DEFAULT)
     room = limits.PAGE_BYTES_MAX
     for row in _rows(reader, request, start, limit, is_descending):
-        if not is_filtered:
-            _require_next(run.run_id, page, row, start, is_descending)
         event = views.show_event(stored.event_of(row), request.view)
+        if not is_filtered:
+            _require_next(run, page, row, start, is_descending)
         page.events.append(event)
         page.reached = row.seq
+        page.last = row
         room -= event.ByteSize()
         if len(page.events) == limit or room <= 0:
             page.is_end = row.seq == (1 if is_descending else run.head_seq)
@@ -157,11 +159,13 @@ def _rows(
         size += sum(len(row.body) for row in rows)
 
 
-def _require_next(run_id: str, page: _Page, row: EventRow, start: int, is_descending: bool) -> None:
+def _require_next(run: RunRow, page: _Page, row: EventRow, start: int, is_descending: bool) -> None:
     count = len(page.events)
-    expected = start - count if is_descending else start + count + 1
-    if row.seq != expected:
-        raise stored.corrupt(run_id, f"event {expected} is missing; {row.seq} follows", seq=expected)
+    seq = start - count if is_descending else start + count + 1
+    stored.require_next(run.run_id, seq, row, None if is_descending else page.last)
+    if is_descending and page.last is not None:
+        stored.require_next(run.run_id, seq + 1, page.last, row)
+    stored.require_head(run, row)
 
 
 def _require_end(run: RunRow, page: _Page, is_descending: bool, is_filtered: bool) -> None:
@@ -180,7 +184,10 @@ def _time_at(reader: Reader, run: RunRow, seq: int) -> int:
     row = reader.event(run.run_id, seq) if seq else None
     if seq and row is None:
         raise stored.corrupt(run.run_id, f"event {seq} is missing", seq=seq)
-    return row.at if row is not None else 0
+    if row is None:
+        return 0
+    stored.require_sound(row)
+    return row.at
 
 
 def page_size(asked: int, default: int = limits.PAGE_SIZE_DEFAULT) -> int:

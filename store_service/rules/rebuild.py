@@ -51,5 +51,7 @@ def derive(events: Sequence[event_pb2.Event]) -> Derived:
 
 
 def read_log(reader: Reader, run_id: str, head_seq: int) -> list[event_pb2.Event]:
-    """Return the whole log of a run as stored."""
-    return [stored.event_of(row) for row in reader.events(run_id, limit=head_seq)]
+    """Return the whole log of a run as stored. Raises Refusal CORRUPT_LOG."""
+    rows = reader.events(run_id, limit=head_seq)
+    stored.require_chain(run_id, 0, rows)
+    return [stored.event_of(row) for row in rows]

@@ -1,19 +1,21 @@
 """Stored bodies and the messages they hold.
 
-Owns the way from a row to a message of the contract and back. A body that cannot be read, or that says another
-position than its row, is CORRUPT_LOG: never a guess, never half an answer. Bodies of runs and entities hold
-payloads with their body left out (type and size stay); whole payloads are in the events, see ``filling.py``. It
-must never decide anything.
+Owns the way from a row to a message of the contract and back. An event whose checksum does not match, that does not
+follow from the one before, or whose body cannot be read, is CORRUPT_LOG: never a guess, never half an answer. Bodies
+of runs and entities hold payloads with their body left out (type and size stay); whole payloads are in the events, see
+``filling.py``. It must never decide anything. The chain is ``store_service/checksum.py``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
 from holdfast.refusal import Refusal
 from holdfast.v1 import entity_pb2, event_pb2
+from store_service import checksum
 from store_service.engines.contract import EntityKind, EntityRow, EventRow, RunRow
 from store_service.rules import clock
 from store_service.rules.kinds import KINDS
@@ -35,10 +37,43 @@ def corrupt(run_id: str, what: str, **metadata: object) -> Refusal:
 
 def event_of(row: EventRow) -> event_pb2.Event:
     """Return the event of a row. Raises Refusal CORRUPT_LOG."""
+    require_sound(row)
     event = _parse(event_pb2.Event, row.body, row.run_id, f"event {row.seq}")
-    if (event.seq, event.run_id, event.type) != (row.seq, row.run_id, row.kind):
+    says = (event.seq, event.run_id, event.type, event.event_id, event.correlation_id)
+    if says != (row.seq, row.run_id, row.kind, row.event_id, row.entity_id or event.correlation_id):
         raise corrupt(row.run_id, f"event {row.seq} holds another event ({event.run_id} {event.seq})", seq=row.seq)
     return event
+
+
+def require_sound(row: EventRow) -> None:
+    """Raise Refusal CORRUPT_LOG unless body and time of an event are what was written."""
+    if not checksum.is_sound(row.checksum, row.at, row.body):
+        raise corrupt(row.run_id, f"event {row.seq} is not what was written: its checksum differs", seq=row.seq)
+
+
+def require_next(run_id: str, seq: int, row: EventRow, before: EventRow | None) -> None:
+    """Raise Refusal CORRUPT_LOG unless ``row`` is the event ``seq``, and follows ``before`` (None: not at hand)."""
+    if row.seq != seq:
+        raise corrupt(run_id, f"event {seq} is missing; {row.seq} follows", seq=seq)
+    is_linked = seq > 1 or row.checksum.startswith(checksum.FIRST)
+    if before is not None:
+        is_linked = checksum.are_neighbours(before.checksum, row.checksum)
+    if not is_linked:
+        raise corrupt(run_id, f"event {seq} does not follow from the one before: the chain is broken", seq=seq)
+
+
+def require_chain(run_id: str, after_seq: int, rows: Iterable[EventRow]) -> None:
+    """Raise Refusal CORRUPT_LOG unless ``rows`` are the events right after ``after_seq``, each linked to the next."""
+    before: EventRow | None = None
+    for seq, row in enumerate(rows, start=after_seq + 1):
+        require_next(run_id, seq, row, before)
+        before = row
+
+
+def require_head(row: RunRow, newest: EventRow) -> None:
+    """Raise Refusal CORRUPT_LOG unless the log ends with the event that the run row knows as its newest."""
+    if newest.seq == row.head_seq and checksum.own(newest.checksum) != row.head_checksum:
+        raise corrupt(row.run_id, f"the run ends with another event {newest.seq} than its log", seq=newest.seq)
 
 
 def time_of(event: event_pb2.Event) -> int:
@@ -49,17 +84,19 @@ def time_of(event: event_pb2.Event) -> int:
     return at
 
 
-def row_of(event: event_pb2.Event) -> EventRow:
-    """Return the row of a committed event."""
+def row_of(event: event_pb2.Event, before: bytes) -> EventRow:
+    """Return the row of a committed event; ``before`` is the newest checksum of its log so far."""
     is_of_entity = KINDS[event.type].entity is not None
+    at, body = time_of(event), event.SerializeToString()
     return EventRow(
         run_id=event.run_id,
         seq=event.seq,
         event_id=event.event_id,
-        at=time_of(event),
+        at=at,
         kind=event.type,
         entity_id=event.correlation_id if is_of_entity else "",
-        body=event.SerializeToString(),
+        body=body,
+        checksum=checksum.chained(before, at, body),
     )
 
 

@@ -108,9 +108,9 @@ class RunTail:
         return [(row.seq, row) for row in reader.events(self.run_id, after_seq=after, limit=limit)]
 
     def _require_dense(self, place: Place, rows: list[EventRow], run: RunRow, end: int) -> None:
-        for expected, row in enumerate(rows, start=place.position + 1):
-            if row.seq != expected:
-                raise stored.corrupt(self.run_id, f"event {expected} is missing; {row.seq} follows", seq=expected)
+        stored.require_chain(self.run_id, place.position, rows)
+        if rows:
+            stored.require_head(run, rows[-1])
         if not rows and end < run.head_seq:
             raise stored.corrupt(self.run_id, f"event {end + 1} is missing at the end", seq=end + 1)
 

@@ -22,7 +22,7 @@ _PAGE = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What was found: the logs by run, messages that still wait in queues, and every law that was broken."""
+    """What was found: the logs of sound runs, messages that still wait in queues, and every law that was broken."""
 
     logs: dict[str, list[Event]]
     messages: list[str]
@@ -41,7 +41,7 @@ async def audit_file(path: Path) -> Audit:
 def audit(reader: Reader) -> Audit:
     """Audit everything that a reader sees."""
     runs = list(audit_runs(reader))
-    logs = {it.run_id: rebuild.read_log(reader, it.run_id, _PAGE) for it in runs}
+    logs = {it.run_id: rebuild.read_log(reader, it.run_id, _PAGE) for it in runs if not it.findings}
     findings = [f"{it.run_id}: {finding}" for it in runs for finding in it.findings]
     queues = reader.queue_names(after="", limit=_PAGE)
     waiting = [it for queue in queues for it in reader.messages(MessageQuery(queue=queue, limit=_PAGE))]

@@ -35,6 +35,7 @@ _RUN = RunRow(
     started_seq=0,
     terminal_seq=0,
     body=b"run",
+    head_checksum=b"run_sum!",
 )
 _ENTITY = EntityRow(
     run_id="run_a",
@@ -84,7 +85,7 @@ def run(run_id: str = "run_a", **changes: Any) -> RunRow:
 
 def event(run_id: str = "run_a", seq: int = 1, **changes: Any) -> EventRow:
     at = changes.pop("at", 1_000 * seq)
-    fields = {"event_id": f"evt_{at:020}", "kind": 1, "entity_id": "", "body": b"event", **changes}
+    fields = {"event_id": f"evt_{at:020}", "kind": 1, "entity_id": "", "body": b"event", "checksum": b"sum", **changes}
     return EventRow(run_id=run_id, seq=seq, at=at, **fields)
 
 

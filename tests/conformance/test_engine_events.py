@@ -27,7 +27,7 @@ async def five_events(engine: Engine) -> Engine:
 
 
 async def test_an_event_comes_back_as_it_was_inserted(engine: Engine) -> None:
-    row = EventRow("run_a", 1, "evt_x", 2**53, 12, "hook_a", bytes(range(256)))
+    row = EventRow("run_a", 1, "evt_x", 2**53, 12, "hook_a", bytes(range(256)), bytes(range(16)))
     await engine.write(lambda tx: tx.insert_event(row))
     assert await engine.read(lambda tx: tx.event("run_a", 1)) == row
     assert await engine.read(lambda tx: tx.event("run_a", 2)) is None

@@ -41,6 +41,7 @@ async def test_a_run_comes_back_as_it_was_put(engine: Engine) -> None:
         started_seq=2,
         terminal_seq=9,
         body=b"\x00\xff",
+        head_checksum=b"\xff\x00",
     )
     await put_runs(engine, row)
     assert await engine.read(lambda tx: tx.run("run_a")) == row
@@ -49,7 +50,9 @@ async def test_a_run_comes_back_as_it_was_put(engine: Engine) -> None:
 
 async def test_put_run_replaces_every_column(engine: Engine) -> None:
     await put_runs(engine, samples.run())
-    row = samples.run(workflow_name="other", create_ms=50, parent_run_id="run_p", head_seq=2, body=b"new")
+    row = samples.run(
+        workflow_name="other", create_ms=50, parent_run_id="run_p", head_seq=2, body=b"new", head_checksum=b"new"
+    )
     await put_runs(engine, row)
     assert await engine.read(lambda tx: tx.run("run_a")) == row
     assert await listed(engine, workflow_name="other") == ["run_a"]
@@ -68,6 +71,7 @@ async def test_put_head_moves_the_guard_and_leaves_the_body(engine: Engine, chan
         out_of_band_seq=4,
         replay_seq=3,
         started_seq=2,
+        head_checksum=b"moved",
         body=b"ignored",
     )
     if changed_state:

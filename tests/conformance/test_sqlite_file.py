@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from store_service import checksum
 from store_service.engines import open_engine
 from store_service.engines.sqlite import (
     DatabaseInUse,
@@ -169,6 +170,31 @@ async def test_migrations_are_numbered_without_a_gap_and_recorded(tmp_path: Path
         assert recorded == [(migration.version, migration.name) for migration in known]
         assert file.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     file.close()
+
+
+async def test_logs_of_before_the_checksums_get_them(tmp_path: Path) -> None:
+    path = tmp_path / "holdfast.db"
+    await (await open_sqlite(str(path))).close()
+    with sqlite3.connect(path) as older:
+        older.executescript(
+            """
+            ALTER TABLE events DROP COLUMN checksum;
+            ALTER TABLE runs DROP COLUMN head_checksum;
+            DELETE FROM schema_migrations WHERE version = 3;
+            INSERT INTO runs VALUES ('run_a', 'w', 1, 1, 1, NULL, '', 2, 6, 0, 0, 0, 0, 0, x'');
+            INSERT INTO events (run_id, seq, event_id, at, kind, entity_id, body) VALUES
+              ('run_a', 2, 'evt_2', 6, 2, '', x'02'), ('run_a', 1, 'evt_1', 5, 1, '', x'01');
+            """
+        )
+    older.close()
+    engine = await open_sqlite(str(path))
+    first, second = await engine.read(lambda tx: tx.events("run_a", limit=10))
+    run = await engine.read(lambda tx: tx.run("run_a"))
+    await engine.close()
+    assert first.checksum == checksum.chained(checksum.FIRST, 5, b"\x01")
+    assert second.checksum == checksum.chained(checksum.own(first.checksum), 6, b"\x02")
+    assert run is not None
+    assert run.head_checksum == checksum.own(second.checksum)
 
 
 async def test_a_relative_url_is_below_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
+from typing import Final
 
+from store_service import checksum
 from store_service.engines.sqlite.connection import Session
 from store_service.engines.sqlite.errors import ForeignDatabase, SchemaTooNew
 
@@ -73,6 +75,8 @@ def _apply(session: Session, migration: Migration) -> None:
             session.execute(_CREATE_LEDGER)
         for statement in _statements(migration.sql):
             session.execute(statement)
+        if migration.version in _FILLS:
+            _FILLS[migration.version](session)
         if migration.version == 1:
             session.execute("INSERT INTO meta (key, value) VALUES ('store_id', ?)", (secrets.token_hex(16),))
         session.execute(
@@ -83,6 +87,22 @@ def _apply(session: Session, migration: Migration) -> None:
         if session.in_transaction:
             session.execute("ROLLBACK")
         raise
+
+
+def _chain_events(session: Session) -> None:
+    """Give the events of before their checksums, run by run, and each run its newest."""
+    for (run_id,) in session.all("SELECT run_id FROM runs"):
+        newest = checksum.FIRST
+        found = session.execute("SELECT position, at, body FROM events WHERE run_id = ? ORDER BY seq", (run_id,))
+        for position, at, body in found:
+            chained = checksum.chained(newest, at, body)
+            session.execute("UPDATE events SET checksum = ? WHERE position = ?", (chained, position))
+            newest = checksum.own(chained)
+        session.execute("UPDATE runs SET head_checksum = ? WHERE run_id = ?", (newest, run_id))
+
+
+#: What SQL cannot compute, by the number of the migration that it belongs to.
+_FILLS: Final[dict[int, Callable[[Session], None]]] = {3: _chain_events}
 
 
 def _statements(sql: str) -> Iterator[str]:

@@ -15,9 +15,9 @@ from store_service.engines.contract import EntityKind, EntityRow, EventRow, Mess
 
 RUN: Final = (
     "run_id, workflow_name, status, create_ms, update_ms, expire_ms, parent_run_id, head_seq, head_at, "
-    "out_of_band_at, out_of_band_seq, replay_seq, started_seq, terminal_seq, body"
+    "out_of_band_at, out_of_band_seq, replay_seq, started_seq, terminal_seq, body, head_checksum"
 )
-EVENT: Final = "run_id, seq, event_id, at, kind, entity_id, body"
+EVENT: Final = "run_id, seq, event_id, at, kind, entity_id, body, checksum"
 ENTITY: Final = "run_id, kind, entity_id, status, is_open, created_seq, current_seq, terminal_seq, due_ms, body"
 TOKEN: Final = "token, run_id, hook_id, retain_until_ms"
 REQUEST: Final = "request_id, digest, run_id, first_seq, last_seq, message_ids, expire_ms"
@@ -41,11 +41,11 @@ message_parameters: Final = columns(MESSAGE_UNNUMBERED)
 
 #: Parameters of MOVE_HEAD and PUT_HEAD: both list the same columns, the indexed ones and the run id in another order.
 moved_head_parameters: Final = columns(
-    "update_ms, head_seq, head_at, out_of_band_at, out_of_band_seq, replay_seq, started_seq, "
+    "update_ms, head_seq, head_at, out_of_band_at, out_of_band_seq, replay_seq, started_seq, head_checksum, "
     "run_id, status, expire_ms, terminal_seq"
 )
 changed_head_parameters: Final = columns(
-    "update_ms, head_seq, head_at, out_of_band_at, out_of_band_seq, replay_seq, started_seq, "
+    "update_ms, head_seq, head_at, out_of_band_at, out_of_band_seq, replay_seq, started_seq, head_checksum, "
     "status, expire_ms, terminal_seq, run_id"
 )
 put_message_parameters: Final = columns(

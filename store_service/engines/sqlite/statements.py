@@ -22,26 +22,27 @@ PUT_META: Final = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key)
 RUN: Final = f"SELECT {rows.RUN} FROM runs WHERE run_id = ?"
 
 PUT_RUN: Final = f"""
-INSERT INTO runs ({rows.RUN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO runs ({rows.RUN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (run_id) DO UPDATE SET
   workflow_name = excluded.workflow_name, status = excluded.status, create_ms = excluded.create_ms,
   update_ms = excluded.update_ms, expire_ms = excluded.expire_ms, parent_run_id = excluded.parent_run_id,
   head_seq = excluded.head_seq, head_at = excluded.head_at, out_of_band_at = excluded.out_of_band_at,
   out_of_band_seq = excluded.out_of_band_seq, replay_seq = excluded.replay_seq,
-  started_seq = excluded.started_seq, terminal_seq = excluded.terminal_seq, body = excluded.body
+  started_seq = excluded.started_seq, terminal_seq = excluded.terminal_seq, body = excluded.body,
+  head_checksum = excluded.head_checksum
 """
 
 #: The head moves with every append; columns that stand in an index are left out, so that no index is rewritten.
 MOVE_HEAD: Final = """
 UPDATE runs SET update_ms = ?, head_seq = ?, head_at = ?, out_of_band_at = ?, out_of_band_seq = ?,
-  replay_seq = ?, started_seq = ?
+  replay_seq = ?, started_seq = ?, head_checksum = ?
 WHERE run_id = ? AND status = ? AND expire_ms IS ? AND terminal_seq = ?
 """
 
 #: The rare one: the state changed too.
 PUT_HEAD: Final = """
 UPDATE runs SET update_ms = ?, head_seq = ?, head_at = ?, out_of_band_at = ?, out_of_band_seq = ?,
-  replay_seq = ?, started_seq = ?, status = ?, expire_ms = ?, terminal_seq = ?
+  replay_seq = ?, started_seq = ?, head_checksum = ?, status = ?, expire_ms = ?, terminal_seq = ?
 WHERE run_id = ?
 """
 
@@ -74,7 +75,7 @@ LAST_POSITION: Final = "SELECT max(position) FROM events"
 
 LAST_POSITION_OF_RUN: Final = "SELECT position FROM events WHERE run_id = ? ORDER BY seq DESC LIMIT 1"
 
-INSERT_EVENT: Final = f"INSERT INTO events ({rows.EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+INSERT_EVENT: Final = f"INSERT INTO events ({rows.EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 DELETE_EVENTS: Final = "DELETE FROM events WHERE run_id = ?"
 
