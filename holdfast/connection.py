@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 import grpc
 from google.protobuf.message import Message
 
+from holdfast import tracing
 from holdfast.answers import from_rpc_error
 from holdfast.codecs import Codec
 from holdfast.errors import HoldfastError, NotReady, Throttled, WriteConflict, WrongContext
@@ -141,7 +142,8 @@ class Connection:
     async def once(self, method: Callable[..., Awaitable[Answer]], request: Message, *, seconds: float) -> Answer:
         """Make one unary call, once; values are encoded and decoded by the codec."""
         try:
-            answer = await method(self._sealing.seal(request), timeout=seconds, metadata=self._metadata)
+            metadata = (*self._metadata, *tracing.current().items())
+            answer = await method(self._sealing.seal(request), timeout=seconds, metadata=metadata)
         except grpc.RpcError as error:
             raise self.typed(error) from None
         self.heard()

@@ -19,6 +19,8 @@ import grpc.aio
 
 from holdfast.interceptors import Calls
 
+Metadata = tuple[tuple[str, str], ...]
+
 _Details = namedtuple("_Details", ("method", "invocation_metadata"))
 
 #: Called before a call and after it, with its method, its request and what it is: "before" or "after".
@@ -77,12 +79,20 @@ class InProcessChannel:
         await asyncio.gather(*(stream.ended() for stream in streams))
 
     async def _unary(
-        self, method: str, serialize: Any, parse: Any, request: Any, *, kind: str = "unary_unary", **_: Any
+        self,
+        method: str,
+        serialize: Any,
+        parse: Any,
+        request: Any,
+        *,
+        kind: str = "unary_unary",
+        metadata: Metadata = (),
+        **_: Any,
     ) -> Any:
         if self._passing is not None:
             await self._passing(method, request, "before")
         handler = await (await self._find_server()).handler(method)
-        context = _Context()
+        context = _Context(metadata)
         try:
             answer = await getattr(handler, kind)(_sent(kind, request, serialize, handler), context)
         except grpc.aio.AbortError:
@@ -106,13 +116,14 @@ class InProcessChannel:
 class _Context:
     """What a handler sees of its call."""
 
-    def __init__(self, outbox: asyncio.Queue[Any] | None = None) -> None:
+    def __init__(self, metadata: Metadata = (), outbox: asyncio.Queue[Any] | None = None) -> None:
         self.serialize: Any = None
+        self._metadata = metadata
         self._outbox = outbox
         self._aborted: tuple[Any, str, Any] | None = None
 
-    def invocation_metadata(self) -> tuple[()]:
-        return ()
+    def invocation_metadata(self) -> Metadata:
+        return self._metadata
 
     def time_remaining(self) -> None:
         return None
@@ -150,7 +161,7 @@ class _Stream:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _serve(self, run: Callable[[_Context], Awaitable[None]]) -> None:
-        context = _Context(self._outbox)
+        context = _Context(outbox=self._outbox)
         try:
             await run(context)
         except grpc.aio.AbortError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+from holdfast import tracing
 from holdfast.v1 import runtime_service_pb2 as pb
 from holdfast.v1 import runtime_service_pb2_grpc
 from runtime_service.api.definitions import list_definitions
@@ -28,7 +29,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         self._front = front
 
     async def StartRun(self, request: pb.StartRunRequest, context: Any) -> pb.StartRunResponse:
-        return await answered(start_run(self._front, request))
+        return await answered(start_run(self._front, request, _caller(context)))
 
     async def AwaitRun(self, request: pb.AwaitRunRequest, context: Any) -> pb.AwaitRunResponse:
         return await answered(await_run(self._front, request))
@@ -43,7 +44,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         return await answered(wake_run(self._front, request))
 
     async def ResumeHook(self, request: pb.ResumeHookRequest, context: Any) -> pb.ResumeHookResponse:
-        return await answered(resume_hook(self._front, request))
+        return await answered(resume_hook(self._front, request, _caller(context)))
 
     async def WatchRun(self, request: pb.WatchRunRequest, context: Any) -> AsyncIterator[pb.WatchRunResponse]:
         async for message in each_answered(watch_run(self._front, request)):
@@ -69,3 +70,8 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
 
     async def GetRuntimeInfo(self, request: pb.GetRuntimeInfoRequest, context: Any) -> pb.GetRuntimeInfoResponse:
         return get_runtime_info(self._front)
+
+
+def _caller(context: Any) -> tracing.Carrier:
+    """Return the trace context that came with a call."""
+    return tracing.of_metadata(context.invocation_metadata())

@@ -11,7 +11,9 @@ from holdfast.errors import NotRegistered, RunExists, SerializationError
 from holdfast.refusal import Refusal, invalid_field
 from holdfast.sealing import Sealing
 from holdfast.serialization import decode_args
+from holdfast.tracing import NOBODY, Carrier
 from holdfast.v1 import event_pb2, runtime_service_pb2, store_service_pb2
+from runtime_service import spans
 from runtime_service.api import checks, limits
 from runtime_service.api.front import Front
 from runtime_service.api.payloads import as_stored, is_plain_json, readable
@@ -22,13 +24,19 @@ Request = runtime_service_pb2.StartRunRequest
 Response = runtime_service_pb2.StartRunResponse
 
 
-async def start_run(front: Front, request: Request) -> Response:
-    """Start a run, or find the one that has the id when the request asks for that."""
+async def start_run(front: Front, request: Request, caller: Carrier = NOBODY) -> Response:
+    """Start a run, or find the one that has the id when the request asks for that. ``caller`` is its trace context."""
+    with spans.starting(request.workflow_name, caller) as carrier:
+        return await _start_run(front, request, carrier)
+
+
+async def _start_run(front: Front, request: Request, carrier: Carrier) -> Response:
     check_start(request)
     workflow = find_workflow(front.worker.registry, request.workflow_name)
     create = store_service_pb2.CreateEventRequest(
         run_id=request.run_id, request_id=request.request_id, event=run_created(request, workflow, front.store.sealing)
     )
+    create.event.trace_context.update(carrier)
     try:
         answer = await front.worker.create_run(create)
     except RunExists:

@@ -12,7 +12,9 @@ from typing import Final
 from holdfast.errors import EntityNotFound, IllegalTransition, RequestIdReused, RunNotFound, RunTerminal
 from holdfast.limits import REASON_CHARS_MAX, TOKEN_CHARS_MAX
 from holdfast.refusal import Refusal, invalid_field
+from holdfast.tracing import NOBODY, Carrier
 from holdfast.v1 import entity_pb2, error_pb2, event_pb2, payload_pb2, runtime_service_pb2, store_service_pb2
+from runtime_service import spans
 from runtime_service.api import checks
 from runtime_service.api.front import Front, has_ended
 from runtime_service.api.payloads import as_stored, check_schema, readable
@@ -82,40 +84,53 @@ async def _pending_waits(front: Front, run_id: str) -> Iterable[entity_pb2.Wait]
             return waits
 
 
-async def resume_hook(front: Front, request: ResumeRequest) -> ResumeResponse:
-    """Send a value to an open hook. One that is closed, or whose run is over, is NOT_FOUND: nobody would read it."""
+async def resume_hook(front: Front, request: ResumeRequest, sender: Carrier = NOBODY) -> ResumeResponse:
+    """Send a value to an open hook. One that is closed, or whose run is over, is NOT_FOUND: nobody would read it.
+
+    ``sender`` is the trace context of whoever sends it.
+    """
     _check_resume(request)
     payload = as_stored(request.payload, "payload")
+    received = event_pb2.Event(trace_context=sender, hook_received=event_pb2.HookReceived(payload=payload))
+    answer = await _resume(front, request, received)
+    if spans.are_made() and not answer.deduplicated:
+        spans.hook_received(await _first_event(front, answer.hook.run_id), answer.hook, answer.event, sender)
+    return answer
+
+
+async def _resume(front: Front, request: ResumeRequest, received: event_pb2.Event) -> ResumeResponse:
     try:
-        return await _resume_open(front, request, payload)
+        return await _resume_open(front, request, received)
     except _PERHAPS_DONE:
         earlier = await _hook_of_first_try(front, request)
         if earlier is None:
             raise
-    return await _deliver(front, request, payload, earlier)
+    return await _deliver(front, request, received, earlier)
 
 
-async def _resume_open(front: Front, request: ResumeRequest, payload: payload_pb2.Payload) -> ResumeResponse:
+async def _resume_open(front: Front, request: ResumeRequest, received: event_pb2.Event) -> ResumeResponse:
     """Send the value to the hook that the target names now."""
     seen_here = front.worker.hooks.find(request.token)
     if seen_here is not None:
         try:
-            return await _deliver(front, request, payload, seen_here)
+            return await _deliver(front, request, received, seen_here)
         except (*_CLOSED, Refusal):
             # Perhaps the hook is closed, or the token has moved on to one that takes other values: the store knows.
             front.worker.hooks.forget(request.token)
     address = await _hook_of_target(front, request)
     try:
-        return await _deliver(front, request, payload, address)
+        return await _deliver(front, request, received, address)
     except _CLOSED:
         raise _hook_not_found(request) from None
 
 
 async def _deliver(
-    front: Front, request: ResumeRequest, payload: payload_pb2.Payload, address: HookAddress
+    front: Front, request: ResumeRequest, received: event_pb2.Event, address: HookAddress
 ) -> ResumeResponse:
-    check_schema(readable(payload, front.store.sealing, "payload"), address.payload_schema, "payload")
-    event = event_pb2.Event(correlation_id=address.hook_id, hook_received=event_pb2.HookReceived(payload=payload))
+    payload = readable(received.hook_received.payload, front.store.sealing, "payload")
+    check_schema(payload, address.payload_schema, "payload")
+    event = event_pb2.Event(correlation_id=address.hook_id)
+    event.MergeFrom(received)
     create = store_service_pb2.CreateEventRequest(
         run_id=address.run_id, event=event, request_id=request.request_id or new_request_id()
     )
@@ -166,6 +181,12 @@ async def _hook_of_target(front: Front, request: ResumeRequest) -> HookAddress:
         lookup.ref.run_id, lookup.ref.hook_id = request.run_id, request.hook_id
     answer: store_service_pb2.GetHookResponse = await front.store.call(front.store.events.GetHook, lookup)
     return HookAddress(answer.hook.run_id, answer.hook.hook_id, answer.hook.payload_schema)
+
+
+async def _first_event(front: Front, run_id: str) -> event_pb2.Event:
+    asked = store_service_pb2.ListEventsRequest(run_id=run_id, page_size=1, view=payload_pb2.PAYLOAD_VIEW_OMITTED)
+    page: store_service_pb2.ListEventsResponse = await front.store.call(front.store.events.ListEvents, asked)
+    return page.events[0]
 
 
 def _hook_not_found(request: ResumeRequest) -> Refusal:

@@ -15,6 +15,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
 from ulid import ULID
 
+from holdfast import tracing
 from holdfast.errors import EntityNotFound, HoldfastError, LimitExceeded, NotReady, Throttled, WriteConflict
 from holdfast.limits import TOKEN_CHARS_MAX
 from holdfast.refusal import Refusal
@@ -123,7 +124,7 @@ class Webhooks:
         request = runtime_service_pb2.ResumeHookRequest(
             token=token, payload=encode_value(Request, value), request_id=value.id
         )
-        await resume_hook(self._front, request)
+        await resume_hook(self._front, request, tracing.of_metadata(value.headers))
 
 
 async def _read(request: HttpRequest) -> bytes | None:

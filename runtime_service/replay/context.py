@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Final
 
 from holdfast.context import HookCall, RunInfo, StepCall
+from holdfast.tracing import Carrier
 from holdfast.v1 import event_pb2
 from runtime_service.replay.attributes import Attributes
 from runtime_service.replay.clock import RunClock, as_datetime, event_time_ms
@@ -22,6 +23,7 @@ from runtime_service.replay.loop import ReplayLoop
 from runtime_service.replay.order import ReplayFuture
 from runtime_service.replay.patches import Patches
 from runtime_service.replay.steps import Steps
+from runtime_service.spans import run_carrier
 
 #: Hexadecimal digits of the id of a child run that was given none: no two ever meet.
 _CHILD_ID_CHARS: Final = 32
@@ -53,6 +55,9 @@ class ReplayContext:
         self._public_url = ""
         self._random = random.Random(0)
         self._uuids = random.Random(0)
+        self._span_numbers = random.Random(0)
+        #: The span of the run, which the spans of its body are children of.
+        self.trace_carrier: Carrier = {}
 
     # What the log says.
 
@@ -63,6 +68,8 @@ class ReplayContext:
         # so that one call more of either does not shift the other.
         self._random = random.Random(f"random:{event.event_id}")
         self._uuids = random.Random(f"uuid:{event.event_id}")
+        self._span_numbers = random.Random(f"span:{event.event_id}")
+        self.trace_carrier = run_carrier(event)
 
     def run_started(self, event: event_pb2.Event) -> None:
         self._started_ms = event_time_ms(event)
@@ -90,6 +97,10 @@ class ReplayContext:
     def patched(self, name: str) -> bool:
         return self._patches.ask(name)
 
+    @property
+    def now_ms(self) -> int:
+        return self._clock.now_ms
+
     def now(self) -> datetime:
         return self._clock.now()
 
@@ -98,6 +109,10 @@ class ReplayContext:
 
     def uuid4(self) -> uuid.UUID:
         return uuid.UUID(int=self._uuids.getrandbits(128), version=4)
+
+    def span_number(self, bits: int) -> int:
+        """Return the id of the next span that the body opens; never 0."""
+        return self._span_numbers.getrandbits(bits) or 1
 
     def run_info(self) -> RunInfo:
         return RunInfo(

@@ -15,7 +15,6 @@ import ctypes
 import functools
 import gc
 import importlib
-import logging
 import os
 import sys
 import zoneinfo
@@ -41,7 +40,7 @@ from runtime_service.replay.guarded_names import (
 )
 from runtime_service.replay.source import calling_line
 
-#: Thread → whether the event it delivers has been seen before, so that its log lines are repetitions.
+#: Thread → whether the event it delivers has been seen before, so that what the body says is a repetition.
 _turns: Final[dict[int, bool]] = {}
 
 #: id of an original function → its guarded one, for ``adopt``. The originals live as long as the process.
@@ -56,7 +55,7 @@ _LOOP_MODULE: Final = "runtime_service.replay.loop"
 
 @contextmanager
 def guarded_turn(*, is_replayed: bool) -> Iterator[None]:
-    """Guard this thread until the block ends; with ``is_replayed`` its log lines are dropped as well."""
+    """Guard this thread until the block ends; with ``is_replayed`` what it says is dropped, see ``silence.py``."""
     thread = get_ident()
     outer = _turns.get(thread)
     _turns[thread] = is_replayed
@@ -67,6 +66,28 @@ def guarded_turn(*, is_replayed: bool) -> Iterator[None]:
             del _turns[thread]
         else:
             _turns[thread] = outer
+
+
+@contextmanager
+def lifted() -> Iterator[None]:
+    """Lift the guard from this thread until the block ends: for what the runtime lets a body do on purpose."""
+    thread = get_ident()
+    outer = _turns.pop(thread, None)
+    try:
+        yield
+    finally:
+        if outer is not None:
+            _turns[thread] = outer
+
+
+def is_in_turn() -> bool:
+    """Whether this thread runs a turn of a replay."""
+    return get_ident() in _turns
+
+
+def is_repeating() -> bool:
+    """Whether the turn that this thread runs repeats what was seen before."""
+    return _turns.get(get_ident(), False)
 
 
 def refuse(what: str, advice: str = STEP) -> NoReturn:
@@ -102,7 +123,6 @@ def install() -> None:
         for path, advice in methods.items():
             class_name, method = path.split(".")
             _replace_class_method(getattr(importlib.import_module(module_name), class_name), method, advice)
-    _silence_replays()
     sys.addaudithook(_audit)
 
 
@@ -182,17 +202,3 @@ def _module(frame: FrameType) -> str:
 
 def _top(module: str) -> str:
     return module.partition(".")[0]
-
-
-def _silence_replays() -> None:
-    """Drop log records that a workflow body makes again in a replay (hazard 33)."""
-    original = logging.Logger.handle
-
-    @functools.wraps(original)
-    def handle(self: logging.Logger, record: logging.LogRecord) -> None:
-        if not _turns.get(get_ident(), False):
-            original(self, record)
-
-    vars_of_logger: Mapping[str, Any] = vars(logging.Logger)
-    assert "handle" in vars_of_logger
-    logging.Logger.handle = handle  # type: ignore[method-assign]

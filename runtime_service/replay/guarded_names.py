@@ -95,5 +95,11 @@ LET_THROUGH: Final = frozenset(
 #: Modules that stand between who does something and what is guarded; whoever called them does it.
 PASSED_OVER: Final = frozenset(("os", "collections.abc", "_collections_abc", "random"))
 
-#: Modules that may use what is guarded when they call it themselves, on behalf of the runtime.
-TRUSTED_CALLERS: Final = frozenset(("holdfast", "runtime_service", "asyncio", "pydantic", "pydantic_core", "google"))
+#: Packages that may use what is guarded when they call it themselves: the runtime's, and those that only take down.
+TRUSTED_CALLERS: Final = frozenset(
+    (
+        *("holdfast", "runtime_service", "asyncio", "pydantic", "pydantic_core", "google"),
+        # What they take down comes out once: see silence.py.
+        *("opentelemetry", "prometheus_client"),
+    )
+)

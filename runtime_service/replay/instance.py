@@ -17,7 +17,7 @@ from typing import Final
 from holdfast.context import RunInfo
 from holdfast.definitions import WorkflowDefinition
 from holdfast.v1 import event_pb2
-from runtime_service.replay import effects, foresight, guard
+from runtime_service.replay import effects, foresight, guard, silence
 from runtime_service.replay.divergence import OutOfOrder
 from runtime_service.replay.eviction import lay_to_rest
 from runtime_service.replay.open_entities import OpenStep
@@ -34,6 +34,7 @@ class Instance:
     def __init__(self, workflow: WorkflowDefinition, run_id: str) -> None:
         self._is_evicted = True
         guard.install()
+        silence.install()
         guard.adopt(workflow.function.__globals__)
         self.run_id = run_id
         #: Events delivered so far; the seq of the last one.

@@ -16,6 +16,7 @@ from holdfast.definitions import WorkflowDefinition
 from holdfast.errors import LimitExceeded, NotDeterministic, SerializationError
 from holdfast.failures import to_failure
 from holdfast.serialization import decode_args, encode_result
+from holdfast.tracing import make_current
 from holdfast.v1 import event_pb2, payload_pb2
 from runtime_service.replay.commands import END, Commands
 from runtime_service.replay.context import ReplayContext
@@ -55,9 +56,10 @@ class Life:
         except (SerializationError, LimitExceeded, TypeError) as error:
             self._end(_failed(error))
             return
-        # An empty context: nothing of the service that replays may be seen by the workflow.
+        # An empty context: nothing of the service that replays may be seen by the workflow, but the span of its run.
         variables = Context()
         variables.run(WORKFLOW.set, self._context)
+        variables.run(make_current, self._context.trace_carrier)
         self._main = self._loop.start(coro, variables)
         if self._cancel_reason is not None:
             self._main.cancel(self._cancel_reason)

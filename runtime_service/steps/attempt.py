@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from holdfast.context import RunInfo
 from holdfast.definitions import StepDefinition
+from holdfast.tracing import Carrier
 from holdfast.v1 import event_pb2, payload_pb2
 
 
@@ -16,7 +17,8 @@ from holdfast.v1 import event_pb2, payload_pb2
 class Attempt:
     """One attempt to run. ``attempt`` counts from 1; ``first_started_ms`` is the start of the first one (epoch ms).
 
-    ``heartbeat_details`` are what an earlier attempt reported last, None when there is nothing.
+    ``heartbeat_details`` are what an earlier attempt reported last, None when there is nothing; ``trace_context`` is
+    that of the run.
     """
 
     step_id: str
@@ -26,6 +28,7 @@ class Attempt:
     run: RunInfo
     first_started_ms: int
     heartbeat_details: payload_pb2.Payload | None = None
+    trace_context: Carrier = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

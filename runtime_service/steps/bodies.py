@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.context import STEP
+from holdfast.tracing import NOBODY, Carrier, make_current
 from runtime_service.steps.context import AttemptContext
 
 
@@ -37,10 +38,11 @@ class Raised:
 Ending = Returned | Raised
 
 
-def fresh_context(context: AttemptContext) -> contextvars.Context:
-    """Build an empty context in which only the step is set: nothing leaks in from the service or another run."""
+def fresh_context(context: AttemptContext, span: Carrier = NOBODY) -> contextvars.Context:
+    """Build an empty context in which only the step and its span are set: nothing leaks in from elsewhere."""
     fresh = contextvars.Context()
     fresh.run(STEP.set, context)
+    fresh.run(make_current, span)
     return fresh
 
 

@@ -22,6 +22,7 @@ from holdfast.context import RunsPort
 from holdfast.errors import SerializationError, StepTimeout
 from holdfast.serialization import decode_args, encode_result
 from holdfast.v1 import event_pb2, payload_pb2
+from runtime_service import spans
 from runtime_service.steps import outcomes
 from runtime_service.steps.attempt import Attempt, Outcome
 from runtime_service.steps.bodies import Ending, Raised, Threads, fresh_context, run_coroutine
@@ -110,6 +111,9 @@ class RunningAttempt:
             runner.respond,
             runner.runs,
         )
+        self._span = spans.attempt(
+            attempt.trace_context, attempt.run, attempt.step_id, attempt.definition.name, attempt.attempt
+        )
         self._task = self._begin_body()
         if self._deadlines.exist:
             self._begin_watch()
@@ -151,7 +155,9 @@ class RunningAttempt:
             event = outcomes.failed(self._attempt, _internal(bug), self._runner.now_ms())
         finally:
             self._context.streams.stop()
-        if self._is_recorded and not self._runner.is_closed:
+        is_told = self._is_recorded and not self._runner.is_closed
+        self._span.end(event if is_told else None)
+        if is_told:
             self._report(Outcome(event))
 
     async def _watch(self, body: asyncio.Task[Ending]) -> Ending | _CalledOff:
@@ -199,7 +205,7 @@ class RunningAttempt:
         return outcomes.completed(self._attempt, output, now_ms)
 
     def _begin_body(self) -> asyncio.Task[Ending]:
-        fresh = fresh_context(self._context)
+        fresh = fresh_context(self._context, self._span.carrier)
         body = asyncio.create_task(self._body(), name=f"step:{self._attempt.step_id}", context=fresh)
         body.add_done_callback(lambda _: self._wake.set())
         self._runner.keep(body)
@@ -215,7 +221,7 @@ class RunningAttempt:
         if definition.is_async:
             self._began()
             return await self._settled(await run_coroutine(call))
-        fresh = fresh_context(self._context)
+        fresh = fresh_context(self._context, self._span.carrier)
         return await self._settled(await self._runner.threads.run(call, context=fresh, began=self._began))
 
     async def _settled(self, ending: Ending) -> Ending:

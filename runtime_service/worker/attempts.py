@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 
 from holdfast.v1 import event_pb2
 from runtime_service.replay.open_entities import OpenStep
+from runtime_service.spans import run_carrier
 from runtime_service.steps.runner import Attempt, Outcome, RunningAttempt
 from runtime_service.worker.batch import Start
 from runtime_service.worker.history import History
@@ -40,6 +41,7 @@ class Attempts:
             run=self._history.run_info(),
             first_started_ms=step.first_started_ms or started_ms,
             heartbeat_details=step.heartbeat_details,
+            trace_context=run_carrier(self._history.events[0]),
         )
         self._running[step.step_id] = self._around.runner.start(attempt, self._ended)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Protocol
 
+from holdfast import tracing
 from holdfast.context import StepContext
 from holdfast.definitions import Registry, WorkflowDefinition
 from holdfast.errors import RunExists
@@ -66,7 +67,8 @@ class ChildRuns:
 def _run_created(
     request: runtime_service_pb2.StartRunRequest, workflow: WorkflowDefinition, attempt: StepContext
 ) -> event_pb2.Event:
-    event = event_pb2.Event()
+    # The attempt that starts it is current here, so a child's span is below that of the step.
+    event = event_pb2.Event(trace_context=tracing.current())
     created = event.run_created
     created.workflow_name, created.version = workflow.name, workflow.version
     created.input.CopyFrom(request.input)

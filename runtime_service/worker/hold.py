@@ -29,6 +29,7 @@ from holdfast.errors import (
     RunTerminal,
 )
 from holdfast.v1 import entity_pb2, event_pb2, queue_service_pb2
+from runtime_service import spans
 from runtime_service.names import BLOCKED_PREFIX
 from runtime_service.replay.instance import Instance
 from runtime_service.store import is_passing
@@ -151,6 +152,7 @@ class Hold:
 
     async def _work(self) -> None:
         await self._absorb()
+        was_ended = self.history.is_ended
         while not self.history.is_ended:
             if not self._has_lease:
                 raise LeaseLost(f"the lease of run {self.run_id} is lost")
@@ -161,6 +163,8 @@ class Hold:
             elif not await self._rest():
                 return await self._let_go()
             await self._absorb()
+        if not was_ended:
+            spans.run_ended(self.history.events[0], self.history.events[-1])
         self._drop_instance()
         await self._settle_message()
 
