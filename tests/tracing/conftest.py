@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import pytest
 from opentelemetry import metrics, trace
@@ -12,12 +13,28 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
+
+
+class Switch(Sampler):
+    """Takes every trace that begins in a test of this folder and none of other tests."""
+
+    is_on = False
+
+    def should_sample(self, *args: Any, **kwargs: Any) -> SamplingResult:
+        return SamplingResult(Decision.RECORD_AND_SAMPLE if self.is_on else Decision.DROP)
+
+    def get_description(self) -> str:
+        return "switch"
+
+
+SAMPLER = Switch()
 
 
 @cache
 def _exporter() -> InMemorySpanExporter:
     exporter = InMemorySpanExporter()
-    provider = TracerProvider()
+    provider = TracerProvider(sampler=ParentBased(SAMPLER))
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     return exporter
@@ -34,8 +51,9 @@ def _reader() -> InMemoryMetricReader:
 def emitted() -> Iterator[InMemorySpanExporter]:
     """What the spans of this test are exported to."""
     exporter = _exporter()
-    exporter.clear()
+    SAMPLER.is_on = True
     yield exporter
+    SAMPLER.is_on = False
     exporter.clear()
 
 
