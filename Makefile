@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-slow check lint generate generated-is-current bench clean
+.PHONY: help install demo test test-fast test-slow check lint generate generated-is-current bench model clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ generate: $(STAMP) ## write holdfast/v1 anew from protos/
 
 bench: $(STAMP) ## measure, as ratios against floors of this machine
 	$(BIN)/python -m benchmarks
+
+model: $(STAMP) ## look at every state of the model of lease, guard and redelivery (needs spin and gcc)
+	$(BIN)/python -m models
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .holdfast .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
