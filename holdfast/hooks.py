@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from types import TracebackType
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, Self, TypeVar, overload
 
 from holdfast.context import HookCall, HookPort
 from holdfast.durations import Duration, optional_duration_ms
@@ -40,7 +40,7 @@ class Hook(Generic[_T]):
     def __await__(self) -> Generator[Any, None, _T]:
         return self._next().__await__()
 
-    def __aiter__(self) -> Hook[_T]:
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> _T:
@@ -57,7 +57,7 @@ class Hook(Generic[_T]):
         """Close the hook: senders get HookNotFound from now on. Idempotent."""
         self._port.dispose()
 
-    async def __aenter__(self) -> Hook[_T]:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

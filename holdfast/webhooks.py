@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from holdfast.context import STEP, HookCall, HookPort
@@ -43,10 +43,10 @@ class Request:
     """
 
     method: str
-    url: str
-    headers: dict[str, str]
-    query: dict[str, str]
-    body: bytes
+    url: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
     id: str = ""
     reply_queue: str = ""
     reply_until_ms: int = 0

@@ -45,6 +45,9 @@ from store_service.rules import queue, reading, rebuild, stored, waking
 Interrupt = Callable[[str, Any, str], bool]
 
 _ADDRESS: Final = "in process"
+
+#: Where webhooks would be reached, if there were a port; the name is reserved for such.
+_PUBLIC_URL: Final = "https://holdfast.example"
 _RUNNING: Final = (entity_pb2.STEP_STATUS_RUNNING,)
 
 
@@ -67,7 +70,12 @@ class World:
         self.clock: Final = VirtualClock(start_ms)
         self._stubs = stubs
         self._options = WorkerOptions(
-            runtime_id="test", lease_ms=3_600_000, linger_ms=0, drain_seconds=0, replay_always=replay_always
+            runtime_id="test",
+            lease_ms=3_600_000,
+            linger_ms=0,
+            drain_seconds=0,
+            public_url=_PUBLIC_URL,
+            replay_always=replay_always,
         )
         self._interrupt = interrupt
         self._database = MemoryDatabase()

@@ -94,7 +94,8 @@ from collections.abc import Coroutine
 from typing import Any, assert_type
 
 from holdfast import (
-    Chunk, Client, Hook, Reset, RunHandle, StreamWriter, SyncClient, SyncRunHandle, hook, step, stream, workflow
+    Chunk, Client, Hook, Request, Reset, RunHandle, StreamWriter, SyncClient, SyncRunHandle,
+    hook, step, stream, webhook, workflow
 )
 
 @step
@@ -124,6 +125,10 @@ async def named(order: int) -> float:
     assert_type(await hook(int), int)
     async for value in hook(str):
         assert_type(value, str)
+    async with webhook() as notifications, hook(int) as numbers:
+        assert_type(notifications.url, str)
+        assert_type(await notifications, Request)
+        assert_type(await numbers, int)
     assert_type(stream("s", type=bytes), StreamWriter[bytes])
     assert_type(stream(), StreamWriter[Any])
     return 1.0
