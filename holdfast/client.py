@@ -19,6 +19,7 @@ from holdfast.durations import Duration, duration_ms
 from holdfast.errors import EntityNotFound, HoldfastError, HookNotFound, InvalidPayload, InvalidRequest, RunNotFound
 from holdfast.requests import cancel_request, checked_run_id, find_request, resume_request, start_request, workflow_of
 from holdfast.run_handle import RunHandle
+from holdfast.security.channels import ClientTls
 from holdfast.v1 import entity_pb2, runtime_service_pb2
 
 R = TypeVar("R")
@@ -31,23 +32,29 @@ _CANCELS_AT_ONCE: Final = 16
 class Client:
     """An application's view of a runtime. Use it with ``async with``, or ``await close()`` at the end.
 
-    ``address`` defaults to HOLDFAST_RUNTIME_ADDRESS, else localhost:7702; ``token`` to HOLDFAST_TOKEN; ``tls_ca``, a
-    file of certificates that switches TLS on, to HOLDFAST_TLS_CA. Calls are repeated for ``patience`` while the
-    runtime is away; every call is safe to repeat. Afterwards they raise NotReady. ``codec`` (``holdfast.codecs``) is
-    applied to every value on its way out and in; it defaults to the one that HOLDFAST_CODEC names.
+    ``address`` defaults to HOLDFAST_RUNTIME_ADDRESS, else localhost:7702. ``token``, a text or a function that returns
+    the newest one, defaults to HOLDFAST_TOKEN, else the content of HOLDFAST_TOKEN_FILE. ``tls_ca``, a file of
+    certificates that switches TLS on ("system": those that everybody trusts), defaults to HOLDFAST_TLS_CA;
+    ``tls_cert`` and ``tls_key``, which are shown to the runtime, to HOLDFAST_TLS_CERT and HOLDFAST_TLS_KEY. Files may
+    be replaced while the client is in use. Calls are repeated for ``patience`` while the runtime is away; every call is
+    safe to repeat. Afterwards they raise NotReady. ``codec`` (``holdfast.codecs``) is applied to every value on its way
+    out and in; it defaults to the one that HOLDFAST_CODEC names.
     """
 
     def __init__(
         self,
         address: str | None = None,
         *,
-        token: str | None = None,
+        token: str | Callable[[], str] | None = None,
         tls_ca: str | os.PathLike[str] | None = None,
+        tls_cert: str | os.PathLike[str] | None = None,
+        tls_key: str | os.PathLike[str] | None = None,
         patience: Duration = "1m",
         codec: Codec | None = None,
     ) -> None:
         seconds = duration_ms(patience, "patience") / 1000
-        self._connection = Connection(address, token=token, tls_ca=tls_ca, patience=seconds, codec=codec)
+        tls = ClientTls.of_client(tls_ca, tls_cert, tls_key)
+        self._connection = Connection(address, token=token, tls=tls, patience=seconds, codec=codec)
 
     @overload
     async def start(

@@ -10,7 +10,6 @@ import asyncio
 import os
 import random
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -22,6 +21,8 @@ from holdfast.codecs import Codec
 from holdfast.errors import HoldfastError, NotReady, Throttled, WriteConflict, WrongContext
 from holdfast.primitives import current_workflow
 from holdfast.sealing import Sealing, named_codec
+from holdfast.security.bearer import Bearer, CallMetadata
+from holdfast.security.channels import ClientTls, open_channel
 from holdfast.v1 import entity_pb2, runtime_service_pb2, runtime_service_pb2_grpc
 
 Answer = TypeVar("Answer", bound=Message)
@@ -95,20 +96,24 @@ class Connection:
         self,
         address: str | None,
         *,
-        token: str | None,
-        tls_ca: str | os.PathLike[str] | None,
+        token: str | Callable[[], str] | None,
+        tls: ClientTls,
         patience: float,
         codec: Codec | None = None,
     ) -> None:
         self.address = address or os.environ.get("HOLDFAST_RUNTIME_ADDRESS") or DEFAULT_ADDRESS
         self._patience_seconds = patience
         self._has_contact = False
-        self._metadata = _credentials(token)
-        self._roots = _roots(tls_ca)
+        self._bearer = Bearer.of_client(token)
+        self._tls = tls
         self._sealing = Sealing(codec or named_codec())
         self._channel: grpc.aio.Channel | None = None
         self._is_closed = False
         self._stub: Any = None
+
+    @property
+    def _metadata(self) -> CallMetadata:
+        return self._bearer.metadata()
 
     @property
     def runtime(self) -> Any:
@@ -204,18 +209,4 @@ class Connection:
         return self._patience_seconds if self._has_contact else min(self._patience_seconds, FIRST_CONTACT_SECONDS)
 
     def _open(self) -> grpc.aio.Channel:
-        if self._roots is None:
-            return grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
-        credentials = grpc.ssl_channel_credentials(self._roots)
-        return grpc.aio.secure_channel(self.address, credentials, options=CHANNEL_OPTIONS)
-
-
-def _credentials(token: str | None) -> tuple[tuple[str, str], ...]:
-    found = os.environ.get("HOLDFAST_TOKEN", "") if token is None else token
-    return (("authorization", f"Bearer {found}"),) if found else ()
-
-
-def _roots(tls_ca: str | os.PathLike[str] | None) -> bytes | None:
-    """Read the certificates that a server must be signed by; None is a connection without TLS."""
-    path = os.environ.get("HOLDFAST_TLS_CA") if tls_ca is None else tls_ca
-    return Path(path).read_bytes() if path else None
+        return open_channel(self.address, self._tls, CHANNEL_OPTIONS)

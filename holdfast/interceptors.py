@@ -1,16 +1,15 @@
-"""What stands around every call of both servers: credentials, draining, and the translation of errors.
+"""What stands around every call of both servers: draining, the guard, and the translation of errors.
 
 Owns the one wrapper that a call passes through: it is admitted or refused, runs, and whatever goes wrong becomes an
 answer of the contract. A refusal is an answer; anything else is a bug, told to the client as an incident id and to the
-log with everything. Must never put a traceback on the wire or a token into a log. Read ``serving.py`` for the server
-around it.
+log with everything. Must never put a traceback on the wire or a token into a log. Read ``security/guard.py`` for who
+is let in, ``serving.py`` for the server around it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,95 +17,31 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 import structlog
-from google.protobuf.descriptor import ServiceDescriptor
-from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import DecodeError
 from ulid import ULID
 
 from holdfast.refusal import Refusal, invalid_field
+from holdfast.security.guard import Guard
 from holdfast.wire import abort
 
 log = structlog.get_logger(__name__)
 
-Metadata = Iterable[tuple[str, str | bytes]]
-
-#: Raises Refusal when a call (full method name, metadata) may not run.
-Admission = Callable[[str, Metadata], None]
+#: Raises Refusal when a call (full method name) may not run now.
+Admission = Callable[[str], None]
 
 #: Services that answer without credentials and while draining: how orchestrators look at a server.
 HEALTH: Final = "/grpc.health.v1.Health/"
 
-#: Reflection only reads.
-_REFLECTION: Final = "/grpc.reflection."
-
-_AUTHORIZATION: Final = "authorization"
-_SCHEME: Final = "bearer "
-
-
-def read_only_methods(services: Iterable[ServiceDescriptor]) -> frozenset[str]:
-    """Return the full names ("/package.Service/Method") of methods whose idempotency_level is NO_SIDE_EFFECTS."""
-    return frozenset(
-        f"/{service.full_name}/{method.name}"
-        for service in services
-        for method in service.methods
-        if method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Bearer tokens of a server. No ``token``: everyone may call. ``read_token`` allows ``read_only`` methods only."""
-
-    token: str = ""
-    read_token: str = ""
-    read_only: frozenset[str] = frozenset()
-
-    def __post_init__(self) -> None:
-        if self.read_token and not self.token:
-            raise ValueError("a read token needs a token beside it: without one everybody may write")
-
-    def admit(self, method: str, metadata: Metadata) -> None:
-        """Raise Refusal UNAUTHENTICATED or PERMISSION_DENIED unless the call's token allows the method."""
-        if not self.token:
-            return
-        given = _bearer_token(metadata)
-        if _is_same(given, self.token):
-            return
-        if not self.read_token or not _is_same(given, self.read_token):
-            raise _unauthenticated(is_given=bool(given))
-        if method not in self.read_only and not method.startswith(_REFLECTION):
-            raise Refusal(
-                "PERMISSION_DENIED",
-                f"{method} changes things, and the read token only allows reading; use the full token",
-                metadata={"method": method},
-            )
-
-
-def _bearer_token(metadata: Metadata) -> str:
-    for key, value in metadata:
-        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-        if key == _AUTHORIZATION and text[: len(_SCHEME)].lower() == _SCHEME:
-            return text[len(_SCHEME) :]
-    return ""
-
-
-def _is_same(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode(), expected.encode())
-
-
-def _unauthenticated(*, is_given: bool) -> Refusal:
-    what = "the bearer token is not one of this server's" if is_given else "no bearer token came with the call"
-    return Refusal("UNAUTHENTICATED", f"{what}; send metadata `authorization: Bearer <token>` (HOLDFAST_TOKEN)")
-
 
 class Calls(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic at run time
-    """Wraps every method of a server once; ``admissions`` are asked in order before a call runs.
+    """Wraps every method of a server once; ``admissions`` are asked in order before a call runs, then the ``guard``.
 
     Handlers may be coroutines (unary) or async generators (streams); they raise Refusal for an error answer.
     """
 
-    def __init__(self, admissions: Sequence[Admission]) -> None:
+    def __init__(self, admissions: Sequence[Admission], guard: Guard | None = None) -> None:
         self._admissions = tuple(admissions)
+        self._guard = guard
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         self._running = 0
         self._is_idle = asyncio.Event()
@@ -146,15 +81,18 @@ class Calls(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generi
             case False, True:
                 return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream), **codecs)
             case True, False:
-                return grpc.stream_unary_rpc_method_handler(self._unary(method, handler.stream_unary), **codecs)
+                upload = self._unary(method, handler.stream_unary, is_stream=True)
+                return grpc.stream_unary_rpc_method_handler(upload, **codecs)
         return grpc.stream_stream_rpc_method_handler(self._stream(method, handler.stream_stream), **codecs)
 
-    def _unary(self, method: str, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    def _unary(
+        self, method: str, call: Callable[..., Awaitable[Any]], *, is_stream: bool = False
+    ) -> Callable[..., Awaitable[Any]]:
         async def answer(request: Any, context: Any) -> Any:
             async def run() -> Any:
                 return await call(_readable(request), context)
 
-            return await self._answer(method, context, run)
+            return await self._answer(method, context, run, is_stream=is_stream)
 
         return answer
 
@@ -166,18 +104,19 @@ class Calls(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generi
                     async for message in messages:
                         await context.write(message)
 
-            await self._answer(method, context, run)
+            await self._answer(method, context, run, is_stream=True)
 
         return answer
 
-    async def _answer(self, method: str, context: Any, run: Callable[[], Awaitable[Any]]) -> Any:
+    async def _answer(self, method: str, context: Any, run: Callable[[], Awaitable[Any]], *, is_stream: bool) -> Any:
         self._running += 1
         self._is_idle.clear()
         try:
-            metadata = context.invocation_metadata() or ()
             for admit in self._admissions:
-                admit(method, metadata)
-            return await run()
+                admit(method)
+            if self._guard is None:
+                return await run()
+            return await self._guard.run(method, context, run, is_stream=is_stream)
         except Refusal as refusal:
             await abort(context, refusal)
         except grpc.aio.AbortError:

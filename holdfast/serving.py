@@ -1,4 +1,4 @@
-"""A gRPC server of holdfast, as both services run it: port, health, reflection, credentials, drain.
+"""A gRPC server of holdfast, as both services run it: port, TLS, health, reflection, guard, drain.
 
 Owns the life of the server and nothing that it serves. It starts with health NOT_SERVING, and drains in order: health
 first, so that nobody new comes; then new calls are refused (NOT_READY) while the streams say goodbye and open calls
@@ -24,8 +24,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
-from holdfast.interceptors import Calls, Credentials, Metadata, read_only_methods
+from holdfast.interceptors import Calls
 from holdfast.refusal import Refusal
+from holdfast.security.exposure import tell_exposure
+from holdfast.security.files import FileProblem
+from holdfast.security.logged import describe_exceptions
+from holdfast.security.settings import SecuritySettings
 
 #: Above the 4 MiB that clients accept: a batch that is too large gets a typed answer, not the transport's.
 _REQUEST_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -52,28 +56,33 @@ _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class CannotListen(RuntimeError):
-    """The address cannot be listened on: malformed, of another machine, or taken. The message names it."""
+    """The server cannot be: its address is malformed, of another machine or taken, or a file of secrets is unusable.
+
+    The message names the address or the file.
+    """
 
 
 class Server:
-    """A server for ``services``. Add servicers to ``grpc``, then `start`, `set_serving`, and at the end `drain`."""
+    """A server for ``services``. Add servicers to ``grpc``, then `start`, `set_serving`, and at the end `drain`.
 
-    def __init__(
-        self,
-        services: Sequence[ServiceDescriptor],
-        *,
-        token: str = "",
-        read_token: str = "",
-        has_reflection: bool = True,
-    ) -> None:
-        credentials = Credentials(token, read_token, read_only_methods(services))
+    Raises CannotListen for files of secrets that cannot be used, ValueError for a method that names no roles.
+    """
+
+    def __init__(self, services: Sequence[ServiceDescriptor], security: SecuritySettings) -> None:
         self._is_draining = False
         self._names = [service.full_name for service in services]
-        self.calls = Calls([self._require_open, credentials.admit])
+        self._security = security
+        try:
+            self._certificates = security.certificates()
+            #: Who may call; None is everybody.
+            self.access = security.access(services)
+        except FileProblem as error:
+            raise CannotListen(str(error)) from None
+        self.calls = Calls([self._require_open], security.guard(self.access))
         self.grpc: grpc.aio.Server = grpc.aio.server(interceptors=[self.calls], options=OPTIONS)
         self._health: Any = HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
-        if has_reflection:
+        if security.reflection:
             health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
             reflection.enable_server_reflection((*self._names, health_name, reflection.SERVICE_NAME), self.grpc)
 
@@ -87,11 +96,18 @@ class Server:
             raise CannotListen(f"cannot listen on {listen!r}: it is not an address of the form host:port")
         await self._set_health(_NOT_SERVING)
         try:
-            port = self.grpc.add_insecure_port(listen)
+            port = self._add_port(listen)
         except RuntimeError as error:
             raise CannotListen(f"cannot listen on {listen}: the port is taken, or the address is not ours") from error
         await self.grpc.start()
-        return f"{host}:{port}"
+        address = f"{host}:{port}"
+        tell_exposure(address, self._security)
+        return address
+
+    def _add_port(self, listen: str) -> int:
+        if self._certificates is None:
+            return self.grpc.add_insecure_port(listen)
+        return self.grpc.add_secure_port(listen, self._certificates.credentials())
 
     async def set_serving(self, *, is_serving: bool = True) -> None:
         """Set the health of the server and of every service by name."""
@@ -109,7 +125,7 @@ class Server:
         for name in ("", *self._names):
             await self._health.set(name, status)
 
-    def _require_open(self, method: str, metadata: Metadata) -> None:
+    def _require_open(self, method: str) -> None:
         if self._is_draining:
             raise Refusal(
                 "NOT_READY",
@@ -152,7 +168,7 @@ def log_to_stderr() -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            describe_exceptions,
             structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

@@ -113,12 +113,16 @@ class SyncClient:
         self,
         address: str | None = None,
         *,
-        token: str | None = None,
+        token: str | Callable[[], str] | None = None,
         tls_ca: str | os.PathLike[str] | None = None,
+        tls_cert: str | os.PathLike[str] | None = None,
+        tls_key: str | os.PathLike[str] | None = None,
         patience: Duration = "1m",
         codec: Codec | None = None,
     ) -> None:
-        self._client = Client(address, token=token, tls_ca=tls_ca, patience=patience, codec=codec)
+        self._client = Client(
+            address, token=token, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, patience=patience, codec=codec
+        )
 
     @overload
     def start(

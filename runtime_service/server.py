@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -18,7 +18,7 @@ from holdfast.definitions import Registry
 from holdfast.errors import HoldfastError
 from holdfast.installed import installed_version
 from holdfast.sealing import Sealing, named_codec
-from holdfast.serving import Server
+from holdfast.serving import CannotListen, Server
 from holdfast.v1 import runtime_service_pb2, runtime_service_pb2_grpc, store_service_pb2
 from runtime_service.api.front import Front
 from runtime_service.api.servicer import RuntimeServicer
@@ -39,7 +39,9 @@ _PROBE_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.2
 
 _ASK: Final = store_service_pb2.GetStoreInfoRequest()
-_SERVICE: Final = runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"]
+
+#: What a runtime serves.
+SERVICES: Final = (runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"],)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +69,11 @@ async def serve(settings: RuntimeSettings, registry: Registry) -> RunningRuntime
     Raises CannotListen, and LoadFailed for a codec that cannot be loaded. When it is cancelled, everything that it
     began is closed again.
     """
+    sealing = Sealing(named_codec(settings.codec))
+    server = Server(SERVICES, settings)
+    store = _connected(settings, sealing=sealing)
     http = open_port(settings)
     options = settings.worker_options(public_url(settings, http))
-    sealing = Sealing(named_codec(settings.codec))
-    store = Store(settings.store, token=settings.store_token.get_secret_value(), sealing=sealing)
-    server = Server(
-        [_SERVICE],
-        token=settings.token.get_secret_value(),
-        read_token=settings.read_token.get_secret_value(),
-        has_reflection=settings.reflection,
-    )
     front = Front(Worker(store, registry, options), options.runtime_id, installed_version())
     runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(front), server.grpc)
     try:
@@ -106,7 +103,7 @@ async def _close(http: HttpPort | None, front: Front) -> None:
 async def _wait_for_store(settings: RuntimeSettings) -> str:
     """Return the store's id once it answers. Every error is waited out: a store that restarts may answer anything."""
     # A channel of its own, without retries: each failure is to be told, once.
-    store = Store(settings.store, token=settings.store_token.get_secret_value(), retry_seconds=0)
+    store = _connected(settings, retry_seconds=0)
     told = ""
     try:
         while True:
@@ -119,6 +116,14 @@ async def _wait_for_store(settings: RuntimeSettings) -> str:
             await asyncio.sleep(_PAUSE_SECONDS * (0.5 + random.random()))
     finally:
         await store.close()
+
+
+def _connected(settings: RuntimeSettings, **options: Any) -> Store:
+    """Open a channel to the store. Raises CannotListen for a file of secrets that cannot be used."""
+    try:
+        return Store(settings.store, bearer=settings.store_bearer(), tls=settings.store_tls(), **options)
+    except ValueError as error:
+        raise CannotListen(f"cannot connect to the store: {error}") from None
 
 
 async def _store_id(store: Store) -> str:

@@ -1,20 +1,25 @@
 """The options of a runtime process: from the command line first, from ``HOLDFAST_…`` in the environment next.
 
-Owns names, defaults and checks, nothing else. Tokens are secrets: they never show in a repr or a log.
+Owns names, defaults and checks, nothing else; those about security are in ``holdfast/security/settings.py``. Tokens
+are secrets: they never show in a repr or a log.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from typing import Annotated, Final, Self
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 from ulid import ULID
 
 from holdfast.durations import duration_ms
+from holdfast.security.bearer import Bearer
+from holdfast.security.channels import ClientTls
+from holdfast.security.settings import SecuritySettings
+from holdfast.security.settings import variable as _from
 from runtime_service.worker.options import WorkerOptions
 
 #: A shorter lease would be renewed more often than a busy machine can promise; a longer one than the store gives.
@@ -22,11 +27,7 @@ LEASE_MS_MIN: Final = 500
 LEASE_MS_MAX: Final = 3_600_000
 
 
-def _from(*names: str) -> AliasChoices:
-    return AliasChoices(*names)
-
-
-class RuntimeSettings(BaseSettings):
+class RuntimeSettings(SecuritySettings):
     """What a runtime can be told. ``lease`` is a duration as people write it ("15s"); ``queue`` names are of steps."""
 
     model_config = SettingsConfigDict(populate_by_name=True, extra="ignore", frozen=True)
@@ -39,10 +40,11 @@ class RuntimeSettings(BaseSettings):
     concurrency: int = Field(100, ge=1, le=10_000, validation_alias=_from("HOLDFAST_CONCURRENCY"))
     lease: str = Field("15s", validation_alias=_from("HOLDFAST_LEASE"))
     queue: Annotated[list[str], NoDecode] = Field(["default"], validation_alias=_from("HOLDFAST_QUEUE"))
-    token: SecretStr = Field(SecretStr(""), validation_alias=_from("HOLDFAST_TOKEN"))
-    read_token: SecretStr = Field(SecretStr(""), validation_alias=_from("HOLDFAST_READ_TOKEN"))
     store_token: SecretStr = Field(SecretStr(""), validation_alias=_from("HOLDFAST_STORE_TOKEN", "HOLDFAST_TOKEN"))
-    reflection: bool = Field(True, validation_alias=_from("HOLDFAST_REFLECTION"))
+    store_token_file: str = Field("", validation_alias=_from("HOLDFAST_STORE_TOKEN_FILE"))
+    store_tls_ca: str = Field("", validation_alias=_from("HOLDFAST_STORE_TLS_CA", "HOLDFAST_TLS_CA"))
+    store_tls_cert: str = Field("", validation_alias=_from("HOLDFAST_STORE_TLS_CERT", "HOLDFAST_TLS_CERT"))
+    store_tls_key: str = Field("", validation_alias=_from("HOLDFAST_STORE_TLS_KEY", "HOLDFAST_TLS_KEY"))
     drain_seconds: float = Field(10.0, ge=0, le=3600, validation_alias=_from("HOLDFAST_DRAIN_SECONDS"))
     linger_ms: int = Field(1_000, ge=0, le=60_000, validation_alias=_from("HOLDFAST_LINGER_MS"))
     replay_always: bool = Field(False, validation_alias=_from("HOLDFAST_REPLAY_ALWAYS"))
@@ -78,12 +80,6 @@ class RuntimeSettings(BaseSettings):
             raise ValueError(f"expected host:port, got {value!r}")
         return value
 
-    @model_validator(mode="after")
-    def _check_tokens(self) -> Self:
-        if self.read_token.get_secret_value() and not self.token.get_secret_value():
-            raise ValueError("a read token needs a token beside it: without one everybody may write")
-        return self
-
     @field_validator("queue", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -93,6 +89,17 @@ class RuntimeSettings(BaseSettings):
     def names_http(self) -> bool:
         """Whether somebody named the HTTP address, so that it has to be free."""
         return "http" in self.model_fields_set
+
+    def store_bearer(self) -> Bearer:
+        """What this runtime shows the store; a file of its own goes before a token that it may only ask for itself."""
+        token = "" if self.store_token_file else self.store_token.get_secret_value()
+        return Bearer(token, file=self.store_token_file)
+
+    def store_tls(self) -> ClientTls:
+        """How this runtime connects to the store; without a CA in plain text."""
+        if not self.store_tls_ca:
+            return ClientTls()
+        return ClientTls(self.store_tls_ca, self.store_tls_cert, self.store_tls_key)
 
     def worker_options(self, public_url: str = "") -> WorkerOptions:
         """Build the worker's options, with a fresh name for this process; ``public_url`` is for webhooks."""

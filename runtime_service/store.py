@@ -20,6 +20,8 @@ from ulid import ULID
 
 from holdfast.errors import HoldfastError, NotReady, Throttled, WriteConflict
 from holdfast.sealing import Sealing, named_codec
+from holdfast.security.bearer import Bearer, CallMetadata
+from holdfast.security.channels import ClientTls, PlainChannels, open_channel
 from holdfast.v1 import (
     event_pb2,
     queue_service_pb2,
@@ -55,6 +57,8 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 
+_NO_TLS: Final = ClientTls()
+
 
 def new_request_id() -> str:
     """Mint a request id: one for each thing that must happen once, reused by every retry of it."""
@@ -69,7 +73,8 @@ def milliseconds(value: int) -> duration_pb2.Duration:
 class Store:
     """A channel to one store address, with typed errors and bounded, jittered retries.
 
-    ``token`` is sent as a bearer token and never logged. ``channel`` is for a store in this process.
+    ``token``, or what ``bearer`` has, is sent as a bearer token and never logged. ``channel`` is for a store in this
+    process. Raises FileProblem for certificates that cannot be used.
     """
 
     def __init__(
@@ -77,6 +82,8 @@ class Store:
         address: str,
         *,
         token: str = "",
+        bearer: Bearer | None = None,
+        tls: ClientTls = _NO_TLS,
         retry_seconds: float = RETRY_SECONDS,
         channel: Channel | None = None,
         sealing: Sealing | None = None,
@@ -84,17 +91,22 @@ class Store:
         self.address = address
         #: Encodes the values that are written here and decodes those of logs that are read to be replayed.
         self.sealing = sealing or Sealing(named_codec())
-        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._bearer = bearer or Bearer(token)
+        self._tls = tls
         self._retry_seconds = retry_seconds
-        self._channel: Channel = channel or grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._channel: Channel = channel or open_channel(address, tls, CHANNEL_OPTIONS)
         self.events: Any = store_service_pb2_grpc.StoreServiceStub(self._channel)
         self.queue: Any = queue_service_pb2_grpc.QueueServiceStub(self._channel)
         self.streams: Any = stream_service_pb2_grpc.StreamServiceStub(self._channel)
 
     @property
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        """The credentials, for the lease keeper's own channel."""
-        return self._metadata
+    def metadata(self) -> CallMetadata:
+        """The credentials to send now."""
+        return self._bearer.metadata()
+
+    def plain_channels(self) -> PlainChannels:
+        """Channels to the same store for the lease keeper's thread."""
+        return PlainChannels(self.address, self._tls, CHANNEL_OPTIONS)
 
     async def call(self, method: Call[Answer], request: Message, *, seconds: float = CALL_SECONDS) -> Answer:
         """Make one unary call; retries passing errors for the store's retry time, then raises the typed error."""
@@ -103,7 +115,7 @@ class Store:
         pause = 0.02
         while True:
             try:
-                return await method(request, timeout=seconds, metadata=self._metadata)
+                return await method(request, timeout=seconds, metadata=self.metadata)
             except grpc.RpcError as error:
                 typed = from_rpc_error(error)
             if not isinstance(typed, _PASSING) or loop.time() + pause > until:
@@ -169,7 +181,7 @@ class Store:
     async def watch(self, request: store_service_pb2.WatchEventsRequest) -> AsyncIterator[Any]:
         """Open one watch. Ends or raises a typed error when the stream does; resuming is the caller's."""
         try:
-            async for message in self.events.WatchEvents(request, metadata=self._metadata):
+            async for message in self.events.WatchEvents(request, metadata=self.metadata):
                 yield message
         except grpc.RpcError as error:
             raise from_rpc_error(error) from None
@@ -189,7 +201,7 @@ class Store:
     async def read_stream(self, request: stream_service_pb2.ReadStreamRequest) -> AsyncIterator[Any]:
         """Open one read of a byte stream. Ends or raises a typed error; resuming is the caller's."""
         try:
-            async for message in self.streams.ReadStream(request, metadata=self._metadata):
+            async for message in self.streams.ReadStream(request, metadata=self.metadata):
                 yield message
         except grpc.RpcError as error:
             raise from_rpc_error(error) from None

@@ -80,12 +80,7 @@ async def serve(settings: StoreSettings, *, clock: Clock | None = None, engine: 
 
 
 async def _start(settings: StoreSettings, clock: Clock, engine: Engine) -> RunningStore:
-    server = Server(
-        SERVICES,
-        token=settings.token.get_secret_value(),
-        read_token=settings.read_token.get_secret_value(),
-        has_reflection=settings.reflection,
-    )
+    server = Server(SERVICES, settings)
     parts = await make_parts(engine, clock, streams_max=settings.streams_max)
     add_services(parts, server.grpc)
     address = await server.start(settings.listen)

@@ -6,7 +6,6 @@ retries: a person is there to see the error and to type again. Long streams resu
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
@@ -14,9 +13,11 @@ from typing import Any, Final, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from holdfast.cli.exits import NotReachable
+from holdfast.cli.exits import CommandError, NotReachable
 from holdfast.errors import HoldfastError
 from holdfast.sealing import Sealing, named_codec
+from holdfast.security.bearer import Bearer, CallMetadata
+from holdfast.security.channels import ClientTls, PlainChannels
 from holdfast.v1 import runtime_service_pb2_grpc
 from holdfast.wire import from_rpc_error
 
@@ -29,10 +30,10 @@ CALL_SECONDS: Final = 10.0
 class Connection:
     """One channel to one runtime. ``runtime`` has the stubs; go through ``call`` for typed errors."""
 
-    def __init__(self, channel: grpc.Channel, address: str, token: str) -> None:
+    def __init__(self, channel: grpc.Channel, address: str, metadata: CallMetadata) -> None:
         self.address = address
         self._sealing = Sealing(named_codec())
-        self.metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self.metadata = metadata
         self.runtime: Any = runtime_service_pb2_grpc.RuntimeServiceStub(channel)
 
     def call(self, method: Callable[..., Answer], request: Message, *, seconds: float = CALL_SECONDS) -> Answer:
@@ -56,13 +57,20 @@ class Connection:
 def connected(address: str, token: str) -> Iterator[Connection]:
     """Open a connection for the time of a command."""
     with open_channel(address) as channel:
-        yield Connection(channel, address, token)
+        yield Connection(channel, address, metadata_of(token))
 
 
 def open_channel(address: str) -> grpc.Channel:
-    """Open a channel, with TLS when HOLDFAST_TLS_CA names a file of certificates."""
-    roots = os.environ.get("HOLDFAST_TLS_CA")
-    if not roots:
-        return grpc.insecure_channel(address)
-    with open(roots, "rb") as certificates:
-        return grpc.secure_channel(address, grpc.ssl_channel_credentials(certificates.read()))
+    """Open a channel, with TLS when HOLDFAST_TLS_CA says so. Raises CommandError for files that cannot be used."""
+    try:
+        return PlainChannels(address, ClientTls.of_client()).get()
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
+def metadata_of(token: str) -> CallMetadata:
+    """Return what a call sends: the token given, else HOLDFAST_TOKEN_FILE's. Raises CommandError for a bad file."""
+    try:
+        return Bearer.of_client(token or None).metadata()
+    except ValueError as error:
+        raise CommandError(str(error)) from None

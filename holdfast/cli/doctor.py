@@ -105,10 +105,10 @@ def _python() -> Check:
 def _ask(address: str, token: str, method: Callable[[Any], Any], request: Any) -> _Service:
     import grpc
 
-    from holdfast.cli.connection import open_channel
+    from holdfast.cli.connection import metadata_of, open_channel
     from holdfast.wire import from_rpc_error
 
-    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    metadata = metadata_of(token)
     with open_channel(address) as channel:
         before = time.time_ns()
         try:

@@ -29,7 +29,9 @@ def ask_health(address: str, *, service: str = "", seconds: float = 5.0) -> str:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    with grpc.insecure_channel(address) as channel:
+    from holdfast.cli.connection import open_channel
+
+    with open_channel(address) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
             answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=seconds)

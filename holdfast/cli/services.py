@@ -92,10 +92,16 @@ def _with_store(address: str, token: str, work: Callable[[Store], Awaitable[Answ
     """Do something with a store, which must be there. Raises NotReachable."""
     import asyncio
 
+    from holdfast.security.bearer import Bearer
+    from holdfast.security.channels import ClientTls
     from runtime_service.store import Store
 
     async def connected() -> Answer:
-        store = Store(address, token=token, retry_seconds=STORE_RETRY_SECONDS)
+        try:
+            bearer, tls = Bearer.of_client(token or None), ClientTls.of_client()
+            store = Store(address, bearer=bearer, tls=tls, retry_seconds=STORE_RETRY_SECONDS)
+        except ValueError as error:
+            raise CommandError(str(error)) from None
         try:
             return await work(store)
         except NotReady as error:

@@ -14,6 +14,7 @@ import grpc.aio
 
 from holdfast.client import Client
 from holdfast.connection import Connection
+from holdfast.security.channels import ClientTls
 from holdfast.testing.services import World
 from holdfast.testing.timekeeper import Hopeless
 from holdfast.v1 import entity_pb2, payload_pb2, runtime_service_pb2
@@ -42,7 +43,7 @@ class InProcessConnection(Connection):
     """A connection to the runtime of a world. ``when_ended`` is awaited with each run whose end was waited for."""
 
     def __init__(self, world: World, when_ended: Callable[[entity_pb2.Run], Awaitable[None]] | None = None) -> None:
-        super().__init__("in process", token="", tls_ca=None, patience=60)
+        super().__init__("in process", token="", tls=ClientTls(), patience=60)
         self._world = world
         self._when_ended = when_ended
 

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from holdfast.v1 import access_pb2 as holdfast_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n holdfast/v1/stream_service.proto\x12\x0bholdfast.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\")\n\tStreamRef\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"@\n\x0cStreamAuthor\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0e\n\x06run_id\x18\x03 \x01(\t\"\xe4\x01\n\nStreamInfo\x12&\n\x06stream\x18\x01 \x01(\x0b\x32\x16.holdfast.v1.StreamRef\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x12\n\nnext_index\x18\x03 \x01(\x03\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x0e\n\x06\x63losed\x18\x05 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"]\n\x12WriteStreamRequest\x12,\n\x04open\x18\x01 \x01(\x0b\x32\x1c.holdfast.v1.WriteStreamOpenH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\t\n\x07\x63ommand\"\xbc\x01\n\x0fWriteStreamOpen\x12&\n\x06stream\x18\x01 \x01(\x0b\x32\x16.holdfast.v1.StreamRef\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x11\n\twriter_id\x18\x03 \x01(\t\x12\x14\n\x0cwriter_chunk\x18\x04 \x01(\x03\x12\x17\n\x0f\x63lose_when_done\x18\x05 \x01(\x08\x12)\n\x06\x61uthor\x18\x06 \x01(\x0b\x32\x19.holdfast.v1.StreamAuthor\"p\n\x13WriteStreamResponse\x12\'\n\x06stream\x18\x01 \x01(\x0b\x32\x17.holdfast.v1.StreamInfo\x12\x19\n\x11next_writer_chunk\x18\x02 \x01(\x03\x12\x15\n\rskipped_count\x18\x03 \x01(\x03\"\xc6\x01\n\x13\x41ppendChunksRequest\x12&\n\x06stream\x18\x01 \x01(\x0b\x32\x16.holdfast.v1.StreamRef\x12\x0e\n\x06\x63hunks\x18\x02 \x03(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x11\n\twriter_id\x18\x04 \x01(\t\x12\x14\n\x0cwriter_chunk\x18\x05 \x01(\x03\x12\r\n\x05\x63lose\x18\x06 \x01(\x08\x12)\n\x06\x61uthor\x18\x07 \x01(\x0b\x32\x19.holdfast.v1.StreamAuthor\"q\n\x14\x41ppendChunksResponse\x12\'\n\x06stream\x18\x01 \x01(\x0b\x32\x17.holdfast.v1.StreamInfo\x12\x19\n\x11next_writer_chunk\x18\x02 \x01(\x03\x12\x15\n\rskipped_count\x18\x03 \x01(\x03\"\xd8\x01\n\x11ReadStreamRequest\x12&\n\x06stream\x18\x01 \x01(\x0b\x32\x16.holdfast.v1.StreamRef\x12\x13\n\x0bstart_index\x18\x02 \x01(\x03\x12\x10\n\x08snapshot\x18\x03 \x01(\x08\x12\x34\n\x11progress_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x04mode\x18\x05 \x01(\x0e\x32\x1b.holdfast.v1.StreamReadMode\x12\x13\n\x0bwith_resets\x18\x06 \x01(\x08\"\x8c\x02\n\x12ReadStreamResponse\x12\x12\n\nnext_index\x18\x01 \x01(\x03\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x33\n\x08progress\x18\x03 \x01(\x0b\x32\x1f.holdfast.v1.ReadStreamProgressH\x00\x12)\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x1a.holdfast.v1.ReadStreamEndH\x00\x12)\n\x05reset\x18\x05 \x01(\x0b\x32\x18.holdfast.v1.StreamResetH\x00\x12)\n\x06\x61uthor\x18\x06 \x01(\x0b\x32\x19.holdfast.v1.StreamAuthor\x12\x14\n\x0c\x63ontent_type\x18\x07 \x01(\tB\x06\n\x04kind\"8\n\x0bStreamReset\x12)\n\x06\x61uthor\x18\x01 \x01(\x0b\x32\x19.holdfast.v1.StreamAuthor\"E\n\x12ReadStreamProgress\x12/\n\x0bserver_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"#\n\rReadStreamEnd\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\"<\n\x12\x43loseStreamRequest\x12&\n\x06stream\x18\x01 \x01(\x0b\x32\x16.holdfast.v1.StreamRef\">\n\x13\x43loseStreamResponse\x12\'\n\x06stream\x18\x01 \x01(\x0b\x32\x17.holdfast.v1.StreamInfo\":\n\x10GetStreamRequest\x12&\n\x06stream\x18\x01 \x01(\x0b\x32\x16.holdfast.v1.StreamRef\"<\n\x11GetStreamResponse\x12\'\n\x06stream\x18\x01 \x01(\x0b\x32\x17.holdfast.v1.StreamInfo\"K\n\x12ListStreamsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"X\n\x13ListStreamsResponse\x12(\n\x07streams\x18\x01 \x03(\x0b\x32\x17.holdfast.v1.StreamInfo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*i\n\x0eStreamReadMode\x12 \n\x1cSTREAM_READ_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15STREAM_READ_MODE_LIVE\x10\x01\x12\x1a\n\x16STREAM_READ_MODE_FINAL\x10\x02\x32\x92\x04\n\rStreamService\x12R\n\x0bWriteStream\x12\x1f.holdfast.v1.WriteStreamRequest\x1a .holdfast.v1.WriteStreamResponse(\x01\x12X\n\x0c\x41ppendChunks\x12 .holdfast.v1.AppendChunksRequest\x1a!.holdfast.v1.AppendChunksResponse\"\x03\x90\x02\x02\x12T\n\nReadStream\x12\x1e.holdfast.v1.ReadStreamRequest\x1a\x1f.holdfast.v1.ReadStreamResponse\"\x03\x90\x02\x01\x30\x01\x12U\n\x0b\x43loseStream\x12\x1f.holdfast.v1.CloseStreamRequest\x1a .holdfast.v1.CloseStreamResponse\"\x03\x90\x02\x02\x12O\n\tGetStream\x12\x1d.holdfast.v1.GetStreamRequest\x1a\x1e.holdfast.v1.GetStreamResponse\"\x03\x90\x02\x01\x12U\n\x0bListStreams\x12\x1f.holdfast.v1.ListStreamsRequest\x1a .holdfast.v1.ListStreamsResponse\"\x03\x90\x02\x01\x42\x35\n\x0bholdfast.v1P\x01Z\x16holdfast/v1;holdfastv1\xaa\x02\x0bHoldfast.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n holdfast/v1/stream_service.proto\x12\x0bholdfast.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18holdfast/v1/access.proto\")\n\tStreamRef\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"@\n\x0cStreamAuthor\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0e\n\x06run_id\x18\x03 \x01(\t\"\xe4\x01\n\nStreamInfo\x12&\n\x06stream\x18\x01 \x01(\x0b\x32\x16.holdfast.v1.StreamRef\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x12\n\nnext_index\x18\x03 \x01(\x03\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x0e\n\x06\x63losed\x18\x05 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"]\n\x12WriteStreamRequest\x12,\n\x04open\x18\x01 \x01(\x0b\x32\x1c.holdfast.v1.WriteStreamOpenH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\t\n\x07\x63ommand\"\xbc\x01\n\x0fWriteStreamOpen\x12&\n\x06stream\x18\x01 \x01(\x0b\x32\x16.holdfast.v1.StreamRef\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x11\n\twriter_id\x18\x03 \x01(\t\x12\x14\n\x0cwriter_chunk\x18\x04 \x01(\x03\x12\x17\n\x0f\x63lose_when_done\x18\x05 \x01(\x08\x12)\n\x06\x61uthor\x18\x06 \x01(\x0b\x32\x19.holdfast.v1.StreamAuthor\"p\n\x13WriteStreamResponse\x12\'\n\x06stream\x18\x01 \x01(\x0b\x32\x17.holdfast.v1.StreamInfo\x12\x19\n\x11next_writer_chunk\x18\x02 \x01(\x03\x12\x15\n\rskipped_count\x18\x03 \x01(\x03\"\xc6\x01\n\x13\x41ppendChunksRequest\x12&\n\x06stream\x18\x01 \x01(\x0b\x32\x16.holdfast.v1.StreamRef\x12\x0e\n\x06\x63hunks\x18\x02 \x03(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x11\n\twriter_id\x18\x04 \x01(\t\x12\x14\n\x0cwriter_chunk\x18\x05 \x01(\x03\x12\r\n\x05\x63lose\x18\x06 \x01(\x08\x12)\n\x06\x61uthor\x18\x07 \x01(\x0b\x32\x19.holdfast.v1.StreamAuthor\"q\n\x14\x41ppendChunksResponse\x12\'\n\x06stream\x18\x01 \x01(\x0b\x32\x17.holdfast.v1.StreamInfo\x12\x19\n\x11next_writer_chunk\x18\x02 \x01(\x03\x12\x15\n\rskipped_count\x18\x03 \x01(\x03\"\xd8\x01\n\x11ReadStreamRequest\x12&\n\x06stream\x18\x01 \x01(\x0b\x32\x16.holdfast.v1.StreamRef\x12\x13\n\x0bstart_index\x18\x02 \x01(\x03\x12\x10\n\x08snapshot\x18\x03 \x01(\x08\x12\x34\n\x11progress_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x04mode\x18\x05 \x01(\x0e\x32\x1b.holdfast.v1.StreamReadMode\x12\x13\n\x0bwith_resets\x18\x06 \x01(\x08\"\x8c\x02\n\x12ReadStreamResponse\x12\x12\n\nnext_index\x18\x01 \x01(\x03\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x33\n\x08progress\x18\x03 \x01(\x0b\x32\x1f.holdfast.v1.ReadStreamProgressH\x00\x12)\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x1a.holdfast.v1.ReadStreamEndH\x00\x12)\n\x05reset\x18\x05 \x01(\x0b\x32\x18.holdfast.v1.StreamResetH\x00\x12)\n\x06\x61uthor\x18\x06 \x01(\x0b\x32\x19.holdfast.v1.StreamAuthor\x12\x14\n\x0c\x63ontent_type\x18\x07 \x01(\tB\x06\n\x04kind\"8\n\x0bStreamReset\x12)\n\x06\x61uthor\x18\x01 \x01(\x0b\x32\x19.holdfast.v1.StreamAuthor\"E\n\x12ReadStreamProgress\x12/\n\x0bserver_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"#\n\rReadStreamEnd\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\"<\n\x12\x43loseStreamRequest\x12&\n\x06stream\x18\x01 \x01(\x0b\x32\x16.holdfast.v1.StreamRef\">\n\x13\x43loseStreamResponse\x12\'\n\x06stream\x18\x01 \x01(\x0b\x32\x17.holdfast.v1.StreamInfo\":\n\x10GetStreamRequest\x12&\n\x06stream\x18\x01 \x01(\x0b\x32\x16.holdfast.v1.StreamRef\"<\n\x11GetStreamResponse\x12\'\n\x06stream\x18\x01 \x01(\x0b\x32\x17.holdfast.v1.StreamInfo\"K\n\x12ListStreamsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"X\n\x13ListStreamsResponse\x12(\n\x07streams\x18\x01 \x03(\x0b\x32\x17.holdfast.v1.StreamInfo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*i\n\x0eStreamReadMode\x12 \n\x1cSTREAM_READ_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15STREAM_READ_MODE_LIVE\x10\x01\x12\x1a\n\x16STREAM_READ_MODE_FINAL\x10\x02\x32\xb8\x04\n\rStreamService\x12Z\n\x0bWriteStream\x12\x1f.holdfast.v1.WriteStreamRequest\x1a .holdfast.v1.WriteStreamResponse\"\x06\x82\xe2\x18\x02\x02\x03(\x01\x12^\n\x0c\x41ppendChunks\x12 .holdfast.v1.AppendChunksRequest\x1a!.holdfast.v1.AppendChunksResponse\"\t\x90\x02\x02\x82\xe2\x18\x02\x02\x03\x12Z\n\nReadStream\x12\x1e.holdfast.v1.ReadStreamRequest\x1a\x1f.holdfast.v1.ReadStreamResponse\"\t\x90\x02\x01\x82\xe2\x18\x02\x01\x03\x30\x01\x12[\n\x0b\x43loseStream\x12\x1f.holdfast.v1.CloseStreamRequest\x1a .holdfast.v1.CloseStreamResponse\"\t\x90\x02\x02\x82\xe2\x18\x02\x02\x03\x12U\n\tGetStream\x12\x1d.holdfast.v1.GetStreamRequest\x1a\x1e.holdfast.v1.GetStreamResponse\"\t\x90\x02\x01\x82\xe2\x18\x02\x01\x03\x12[\n\x0bListStreams\x12\x1f.holdfast.v1.ListStreamsRequest\x1a .holdfast.v1.ListStreamsResponse\"\t\x90\x02\x01\x82\xe2\x18\x02\x01\x03\x42\x35\n\x0bholdfast.v1P\x01Z\x16holdfast/v1;holdfastv1\xaa\x02\x0bHoldfast.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,56 +35,58 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdfast.v1.stream_service_
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\013holdfast.v1P\001Z\026holdfast/v1;holdfastv1\252\002\013Holdfast.V1'
+  _globals['_STREAMSERVICE'].methods_by_name['WriteStream']._loaded_options = None
+  _globals['_STREAMSERVICE'].methods_by_name['WriteStream']._serialized_options = b'\202\342\030\002\002\003'
   _globals['_STREAMSERVICE'].methods_by_name['AppendChunks']._loaded_options = None
-  _globals['_STREAMSERVICE'].methods_by_name['AppendChunks']._serialized_options = b'\220\002\002'
+  _globals['_STREAMSERVICE'].methods_by_name['AppendChunks']._serialized_options = b'\220\002\002\202\342\030\002\002\003'
   _globals['_STREAMSERVICE'].methods_by_name['ReadStream']._loaded_options = None
-  _globals['_STREAMSERVICE'].methods_by_name['ReadStream']._serialized_options = b'\220\002\001'
+  _globals['_STREAMSERVICE'].methods_by_name['ReadStream']._serialized_options = b'\220\002\001\202\342\030\002\001\003'
   _globals['_STREAMSERVICE'].methods_by_name['CloseStream']._loaded_options = None
-  _globals['_STREAMSERVICE'].methods_by_name['CloseStream']._serialized_options = b'\220\002\002'
+  _globals['_STREAMSERVICE'].methods_by_name['CloseStream']._serialized_options = b'\220\002\002\202\342\030\002\002\003'
   _globals['_STREAMSERVICE'].methods_by_name['GetStream']._loaded_options = None
-  _globals['_STREAMSERVICE'].methods_by_name['GetStream']._serialized_options = b'\220\002\001'
+  _globals['_STREAMSERVICE'].methods_by_name['GetStream']._serialized_options = b'\220\002\001\202\342\030\002\001\003'
   _globals['_STREAMSERVICE'].methods_by_name['ListStreams']._loaded_options = None
-  _globals['_STREAMSERVICE'].methods_by_name['ListStreams']._serialized_options = b'\220\002\001'
-  _globals['_STREAMREADMODE']._serialized_start=2241
-  _globals['_STREAMREADMODE']._serialized_end=2346
-  _globals['_STREAMREF']._serialized_start=114
-  _globals['_STREAMREF']._serialized_end=155
-  _globals['_STREAMAUTHOR']._serialized_start=157
-  _globals['_STREAMAUTHOR']._serialized_end=221
-  _globals['_STREAMINFO']._serialized_start=224
-  _globals['_STREAMINFO']._serialized_end=452
-  _globals['_WRITESTREAMREQUEST']._serialized_start=454
-  _globals['_WRITESTREAMREQUEST']._serialized_end=547
-  _globals['_WRITESTREAMOPEN']._serialized_start=550
-  _globals['_WRITESTREAMOPEN']._serialized_end=738
-  _globals['_WRITESTREAMRESPONSE']._serialized_start=740
-  _globals['_WRITESTREAMRESPONSE']._serialized_end=852
-  _globals['_APPENDCHUNKSREQUEST']._serialized_start=855
-  _globals['_APPENDCHUNKSREQUEST']._serialized_end=1053
-  _globals['_APPENDCHUNKSRESPONSE']._serialized_start=1055
-  _globals['_APPENDCHUNKSRESPONSE']._serialized_end=1168
-  _globals['_READSTREAMREQUEST']._serialized_start=1171
-  _globals['_READSTREAMREQUEST']._serialized_end=1387
-  _globals['_READSTREAMRESPONSE']._serialized_start=1390
-  _globals['_READSTREAMRESPONSE']._serialized_end=1658
-  _globals['_STREAMRESET']._serialized_start=1660
-  _globals['_STREAMRESET']._serialized_end=1716
-  _globals['_READSTREAMPROGRESS']._serialized_start=1718
-  _globals['_READSTREAMPROGRESS']._serialized_end=1787
-  _globals['_READSTREAMEND']._serialized_start=1789
-  _globals['_READSTREAMEND']._serialized_end=1824
-  _globals['_CLOSESTREAMREQUEST']._serialized_start=1826
-  _globals['_CLOSESTREAMREQUEST']._serialized_end=1886
-  _globals['_CLOSESTREAMRESPONSE']._serialized_start=1888
-  _globals['_CLOSESTREAMRESPONSE']._serialized_end=1950
-  _globals['_GETSTREAMREQUEST']._serialized_start=1952
-  _globals['_GETSTREAMREQUEST']._serialized_end=2010
-  _globals['_GETSTREAMRESPONSE']._serialized_start=2012
-  _globals['_GETSTREAMRESPONSE']._serialized_end=2072
-  _globals['_LISTSTREAMSREQUEST']._serialized_start=2074
-  _globals['_LISTSTREAMSREQUEST']._serialized_end=2149
-  _globals['_LISTSTREAMSRESPONSE']._serialized_start=2151
-  _globals['_LISTSTREAMSRESPONSE']._serialized_end=2239
-  _globals['_STREAMSERVICE']._serialized_start=2349
-  _globals['_STREAMSERVICE']._serialized_end=2879
+  _globals['_STREAMSERVICE'].methods_by_name['ListStreams']._serialized_options = b'\220\002\001\202\342\030\002\001\003'
+  _globals['_STREAMREADMODE']._serialized_start=2267
+  _globals['_STREAMREADMODE']._serialized_end=2372
+  _globals['_STREAMREF']._serialized_start=140
+  _globals['_STREAMREF']._serialized_end=181
+  _globals['_STREAMAUTHOR']._serialized_start=183
+  _globals['_STREAMAUTHOR']._serialized_end=247
+  _globals['_STREAMINFO']._serialized_start=250
+  _globals['_STREAMINFO']._serialized_end=478
+  _globals['_WRITESTREAMREQUEST']._serialized_start=480
+  _globals['_WRITESTREAMREQUEST']._serialized_end=573
+  _globals['_WRITESTREAMOPEN']._serialized_start=576
+  _globals['_WRITESTREAMOPEN']._serialized_end=764
+  _globals['_WRITESTREAMRESPONSE']._serialized_start=766
+  _globals['_WRITESTREAMRESPONSE']._serialized_end=878
+  _globals['_APPENDCHUNKSREQUEST']._serialized_start=881
+  _globals['_APPENDCHUNKSREQUEST']._serialized_end=1079
+  _globals['_APPENDCHUNKSRESPONSE']._serialized_start=1081
+  _globals['_APPENDCHUNKSRESPONSE']._serialized_end=1194
+  _globals['_READSTREAMREQUEST']._serialized_start=1197
+  _globals['_READSTREAMREQUEST']._serialized_end=1413
+  _globals['_READSTREAMRESPONSE']._serialized_start=1416
+  _globals['_READSTREAMRESPONSE']._serialized_end=1684
+  _globals['_STREAMRESET']._serialized_start=1686
+  _globals['_STREAMRESET']._serialized_end=1742
+  _globals['_READSTREAMPROGRESS']._serialized_start=1744
+  _globals['_READSTREAMPROGRESS']._serialized_end=1813
+  _globals['_READSTREAMEND']._serialized_start=1815
+  _globals['_READSTREAMEND']._serialized_end=1850
+  _globals['_CLOSESTREAMREQUEST']._serialized_start=1852
+  _globals['_CLOSESTREAMREQUEST']._serialized_end=1912
+  _globals['_CLOSESTREAMRESPONSE']._serialized_start=1914
+  _globals['_CLOSESTREAMRESPONSE']._serialized_end=1976
+  _globals['_GETSTREAMREQUEST']._serialized_start=1978
+  _globals['_GETSTREAMREQUEST']._serialized_end=2036
+  _globals['_GETSTREAMRESPONSE']._serialized_start=2038
+  _globals['_GETSTREAMRESPONSE']._serialized_end=2098
+  _globals['_LISTSTREAMSREQUEST']._serialized_start=2100
+  _globals['_LISTSTREAMSREQUEST']._serialized_end=2175
+  _globals['_LISTSTREAMSRESPONSE']._serialized_start=2177
+  _globals['_LISTSTREAMSRESPONSE']._serialized_end=2265
+  _globals['_STREAMSERVICE']._serialized_start=2375
+  _globals['_STREAMSERVICE']._serialized_end=2943
 # @@protoc_insertion_point(module_scope)

@@ -15,7 +15,7 @@ import grpc
 import structlog
 
 from holdfast.v1 import queue_service_pb2, queue_service_pb2_grpc
-from runtime_service.store import CHANNEL_OPTIONS, Store, milliseconds
+from runtime_service.store import Store, milliseconds
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +30,8 @@ class LeaseKeeper:
     """Renews every kept receipt three times in the length of a lease, and tells when one is lost."""
 
     def __init__(self, store: Store, lease_ms: int) -> None:
-        self._address = store.address
-        self._metadata = store.metadata
+        self._store = store
+        self._channels = store.plain_channels()
         self._lease_ms = lease_ms
         self._kept: dict[str, Callable[[], None]] = {}
         self._guard = threading.Lock()
@@ -57,19 +57,20 @@ class LeaseKeeper:
         self._stopping.set()
 
     def _renew_until_stopped(self) -> None:
-        channel = grpc.insecure_channel(self._address, options=CHANNEL_OPTIONS)
-        stub = queue_service_pb2_grpc.QueueServiceStub(channel)
         while not self._stopping.wait(self._lease_ms / _RENEWALS / 1000):
+            stub = queue_service_pb2_grpc.QueueServiceStub(self._channels.get())
             with self._guard:
                 receipts = list(self._kept)
             for begin in range(0, len(receipts), _RECEIPTS_MAX):
                 self._renew(stub, receipts[begin : begin + _RECEIPTS_MAX])
-        channel.close()
+        self._channels.close()
 
     def _renew(self, stub: queue_service_pb2_grpc.QueueServiceStub, receipts: list[str]) -> None:
         request = queue_service_pb2.ExtendLeasesRequest(receipts=receipts, lease_duration=milliseconds(self._lease_ms))
         try:
-            answer = stub.ExtendLeases(request, timeout=self._lease_ms / _RENEWALS / 1000, metadata=self._metadata)
+            answer = stub.ExtendLeases(
+                request, timeout=self._lease_ms / _RENEWALS / 1000, metadata=self._store.metadata
+            )
         except grpc.RpcError as error:
             log.warning("leases not renewed, next try follows", code=str(error.code()))
             return

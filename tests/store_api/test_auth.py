@@ -9,10 +9,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from holdfast.interceptors import Credentials, read_only_methods
-from holdfast.v1 import queue_service_pb2, store_service_pb2, stream_service_pb2
 from holdfast.v1 import store_service_pb2 as api
-from store_service.server import SERVICES
+from store_service.settings import StoreSettings
 from tests.support.store import StoreClient, StoreProcess, create_run, refused, running_store
 
 TOKEN, READ_TOKEN = "sesame-full", "sesame-read"
@@ -67,21 +65,9 @@ async def test_health_needs_no_token_and_reflection_does(tmp_path: Path) -> None
             await call.read()
 
 
-def test_exactly_the_methods_without_side_effects_are_open_to_the_read_token() -> None:
-    names = {method.rpartition("/")[2] for method in read_only_methods(SERVICES)}
-    services = (
-        store_service_pb2.DESCRIPTOR.services_by_name["StoreService"],
-        queue_service_pb2.DESCRIPTOR.services_by_name["QueueService"],
-        stream_service_pb2.DESCRIPTOR.services_by_name["StreamService"],
-    )
-    everything = {method.name for service in services for method in service.methods}
-    readers = {name for name in everything if name.startswith(("Get", "List", "Watch", "Read"))}
-    assert names == readers
-
-
 def test_a_read_token_alone_is_a_mistake_that_is_told() -> None:
     with pytest.raises(ValueError, match="everybody may write"):
-        Credentials(read_token="look")
+        StoreSettings(read_token="look")
 
 
 async def test_tokens_are_never_logged(tmp_path: Path) -> None:

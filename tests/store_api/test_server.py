@@ -222,7 +222,7 @@ def test_a_second_process_on_the_same_file_is_refused_in_one_line(store_process:
         (["--listen", "nowhere"], {}, "host:port"),
         (["--listen", "127.0.0.1:x"], {}, "host:port"),
         ([], {"HOLDFAST_READ_TOKEN": "sesame"}, "read token"),
-        ([], {"HOLDFAST_REFLECTION": "perhaps"}, "reflection"),
+        ([], {"HOLDFAST_REFLECTION": "perhaps"}, "HOLDFAST_REFLECTION"),
         (["--no-such-option"], {}, "no-such-option"),
     ],
 )
