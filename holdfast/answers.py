@@ -40,6 +40,16 @@ def from_rpc_error(error: grpc.RpcError) -> errors.HoldfastError:
     return _from_answer(answer)
 
 
+def from_status(body: bytes) -> errors.HoldfastError:
+    """Translate a serialized google.rpc.Status, as a session carries it, into the typed error of the contract."""
+    try:
+        status = status_pb2.Status.FromString(body)
+    except DecodeError:
+        return errors.HoldfastError("the answer is an error that cannot be read")
+    answer = _answer_of(status)
+    return errors.HoldfastError(status.message) if answer is None else _from_answer(answer)
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer:
     """A status with its ErrorInfo taken out."""

@@ -122,14 +122,15 @@ class Calls(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generi
         except grpc.aio.AbortError:
             raise
         except Exception as error:
-            await abort(context, _incident(method, error))
+            await abort(context, incident(method, error))
         finally:
             self._running -= 1
             if not self._running:
                 self._is_idle.set()
 
 
-def _incident(method: str, error: Exception) -> Refusal:
+def incident(method: str, error: Exception) -> Refusal:
+    """Put a bug into the log and return what the client is told of it: where it happened and an id to look for."""
     incident_id = f"inc_{ULID()}"
     log.error("a call failed", method=method, incident_id=incident_id, exc_info=error)
     return Refusal(

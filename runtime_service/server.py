@@ -81,6 +81,8 @@ async def serve(settings: RuntimeSettings, registry: Registry) -> RunningRuntime
         if http is not None:
             await http.start(front)
         front.store_id = await _wait_for_store(settings)
+        if settings.session:
+            store.open_session()
         await front.worker.start()
         await server.set_serving()
         if http is not None:

@@ -47,6 +47,7 @@ class RuntimeSettings(SecuritySettings):
     store_tls_key: str = Field("", validation_alias=_from("HOLDFAST_STORE_TLS_KEY", "HOLDFAST_TLS_KEY"))
     drain_seconds: float = Field(10.0, ge=0, le=3600, validation_alias=_from("HOLDFAST_DRAIN_SECONDS"))
     linger_ms: int = Field(1_000, ge=0, le=60_000, validation_alias=_from("HOLDFAST_LINGER_MS"))
+    session: bool = Field(True, validation_alias=_from("HOLDFAST_SESSION"))
     replay_always: bool = Field(False, validation_alias=_from("HOLDFAST_REPLAY_ALWAYS"))
 
     @field_validator("lease")

@@ -75,6 +75,9 @@ PROGRESS_MS_MAX: Final = 60_000
 #: Watches, consumers, readers and writers of byte streams open at once; beyond it THROTTLED.
 STREAMS_MAX: Final = 10_000
 
+#: Calls of one session without an answer; beyond it the session is not read on until some are answered.
+SESSION_CALLS_MAX: Final = 1_000
+
 #: Units of work that may wait for the database; beyond it THROTTLED.
 PENDING_WRITES_MAX: Final = 10_000
 

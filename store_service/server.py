@@ -13,7 +13,7 @@ from typing import Self
 import structlog
 
 from holdfast.serving import Server
-from holdfast.v1 import queue_service_pb2, store_service_pb2, stream_service_pb2
+from holdfast.v1 import queue_service_pb2, session_service_pb2, store_service_pb2, stream_service_pb2
 from store_service.api.clock import Clock, SteadyClock
 from store_service.api.parts import Parts, make_parts
 from store_service.api.services import add_services
@@ -27,6 +27,7 @@ SERVICES = (
     store_service_pb2.DESCRIPTOR.services_by_name["StoreService"],
     queue_service_pb2.DESCRIPTOR.services_by_name["QueueService"],
     stream_service_pb2.DESCRIPTOR.services_by_name["StreamService"],
+    session_service_pb2.DESCRIPTOR.services_by_name["SessionService"],
 )
 
 

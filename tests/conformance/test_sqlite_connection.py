@@ -16,7 +16,10 @@ from store_service.engines.sqlite.connection import Session, open_lane
 async def test_aiosqlite_still_has_the_door_that_lanes_use(tmp_path: Path) -> None:
     connection = await aiosqlite.connect(tmp_path / "any.db")
     try:
-        assert await connection._execute(lambda: connection._conn.execute("SELECT 1").fetchone()) == (1,)
+        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        connection._tx.put_nowait((answer, lambda: connection._conn.execute("SELECT 1").fetchone()))
+        assert await answer == (1,)
+        assert connection._running
         assert connection._thread.is_alive()
     finally:
         await connection.close()

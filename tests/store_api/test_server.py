@@ -20,7 +20,7 @@ from holdfast.v1 import event_pb2
 from holdfast.v1 import queue_service_pb2 as queue_api
 from holdfast.v1 import store_service_pb2 as api
 from store_service import limits
-from store_service.api.services import QueueService, StoreService, StreamService
+from store_service.api.services import QueueService, SessionService, StoreService, StreamService
 from store_service.server import SERVICES
 from tests.support.clocks import ManualClock
 from tests.support.queue_bench import QUEUE, new_message
@@ -39,7 +39,7 @@ from tests.support.store import (
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-NAMES = ["", "holdfast.v1.StoreService", "holdfast.v1.QueueService", "holdfast.v1.StreamService"]
+NAMES = ["", *(f"holdfast.v1.{name}Service" for name in ("Store", "Queue", "Stream", "Session"))]
 
 
 def run_main(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -56,7 +56,7 @@ def run_main(*arguments: str, **environment: str) -> subprocess.CompletedProcess
 
 
 def test_every_method_of_the_contract_is_served() -> None:
-    for service, servicer in zip(SERVICES, (StoreService, QueueService, StreamService), strict=True):
+    for service, servicer in zip(SERVICES, (StoreService, QueueService, StreamService, SessionService), strict=True):
         for method in service.methods:
             found = getattr(servicer, method.name)
             assert "servicer" not in found.__qualname__.lower(), f"{method.full_name} is not served"

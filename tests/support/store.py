@@ -35,6 +35,7 @@ from holdfast.v1 import (
     error_pb2,
     event_pb2,
     queue_service_pb2_grpc,
+    session_service_pb2_grpc,
     store_service_pb2,
     store_service_pb2_grpc,
     stream_service_pb2_grpc,
@@ -51,7 +52,7 @@ _STATUS_KEY = "grpc-status-details-bin"
 
 
 class StoreClient:
-    """Stubs of a store on one channel: ``events``, ``queue`` and ``streams``, for its three services; all of grpc.aio.
+    """Stubs of a store on one channel: ``events``, ``queue``, ``streams`` and ``session``; all of grpc.aio.
 
     Use as an async context manager or call `close`.
     """
@@ -66,6 +67,7 @@ class StoreClient:
         self.events: Any = store_service_pb2_grpc.StoreServiceStub(self.channel)
         self.queue: Any = queue_service_pb2_grpc.QueueServiceStub(self.channel)
         self.streams: Any = stream_service_pb2_grpc.StreamServiceStub(self.channel)
+        self.session: Any = session_service_pb2_grpc.SessionServiceStub(self.channel)
 
     async def __aenter__(self) -> StoreClient:
         return self
@@ -120,8 +122,8 @@ async def running_store(
 
     ``token`` is also the client's; ``settings`` are those of `StoreSettings`.
     """
-    settings.setdefault("drain_seconds", 1.0)
-    wanted = StoreSettings(listen="127.0.0.1:0", database=f"sqlite:///{database}", token=token, **settings)
+    settings = {"listen": "127.0.0.1:0", "drain_seconds": 1.0, **settings}
+    wanted = StoreSettings(database=f"sqlite:///{database}", token=token, **settings)
     async with (
         await serve(wanted, clock=clock, engine=engine) as running,
         StoreClient(running.address, token=token) as client,

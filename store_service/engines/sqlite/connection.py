@@ -1,15 +1,17 @@
 """One SQLite connection with its thread, and the one door into it.
 
 aiosqlite gives each connection a thread; an ``await`` on it costs about 150 µs, a statement in it about 3. So a
-whole function crosses at once, with the raw connection in hand. aiosqlite has no public call for that: ``_execute``
-and ``_conn`` are used here and nowhere else, and ``tests/conformance/test_sqlite_connection.py`` pins that they
-exist. Pragmas that decide about durability are set here, explicitly. Read next: ``commit.py``.
+whole function crosses at once, with the raw connection in hand. aiosqlite has no public call for that: ``_tx`` (its
+thread's queue) and ``_conn`` are used here and nowhere else, and ``tests/conformance/test_sqlite_connection.py`` pins
+that they exist. Pragmas that decide about durability are set here, explicitly. Read next: ``commit.py``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import aiosqlite
@@ -92,12 +94,19 @@ class Lane:
         """Statements executed so far."""
         return self._session.executed
 
+    def post(self, function: Callable[[Session], T]) -> asyncio.Future[T]:
+        """Run a function in the thread, in one crossing; returns its outcome to come. Cancelling that stops nothing."""
+        if not self._connection._running:
+            raise ValueError("the connection is closed")
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._connection._tx.put_nowait((done, partial(function, self._session)))
+        return done
+
     async def run(self, function: Callable[[Session], T]) -> T:
-        """Run a function in the thread, in one crossing. A caller that is cancelled does not stop it."""
+        """Run a function in the thread and return what it returns."""
         self.waiting += 1
         try:
-            result: T = await self._connection._execute(function, self._session)  # type: ignore[no-untyped-call]
-            return result
+            return await self.post(function)
         finally:
             self.waiting -= 1
 

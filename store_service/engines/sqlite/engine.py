@@ -93,7 +93,9 @@ class SqliteEngine:
         self._writer, *self._readers = lanes
         self._pending_writes_max = pending_writes_max
         self._waiting: deque[_Write] = deque()
-        self._committing: asyncio.Task[None] | None = None
+        self._is_committing = False
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
         self._listeners: list[Listener] = []
         self._failure: str = ""
         self._closed: asyncio.Future[None] | None = None
@@ -109,10 +111,14 @@ class SqliteEngine:
             raise Refusal("NOT_READY", self._failure)
         if len(self._waiting) >= self._pending_writes_max:
             raise self._throttled()
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
         self._waiting.append(_Write(unit, done))
-        if self._committing is None:
-            self._committing = asyncio.create_task(self._commit_all())
+        if not self._is_committing:
+            self._is_committing = True
+            self._is_idle.clear()
+            # Not at once: what else this turn of the event loop brings goes into the same commit.
+            loop.call_soon(self._commit_next)
         return await done
 
     async def read(self, query: Callable[[Reader], T]) -> T:
@@ -148,8 +154,7 @@ class SqliteEngine:
         await asyncio.shield(self._closed)
 
     async def _shut_down(self) -> None:
-        if self._committing is not None:
-            await asyncio.wait([self._committing])
+        await self._is_idle.wait()
         for reader in self._readers:
             await reader.close()
         try:
@@ -172,12 +177,28 @@ class SqliteEngine:
             retry_after_ms=RETRY_AFTER_MS,
         )
 
-    async def _commit_all(self) -> None:
+    def _commit_next(self) -> None:
+        """Hand the writes that wait to the writer's thread, or rest. Callbacks, not a task: each step of a task costs
+        the lone write another turn of the event loop."""
+        batch = self._next_batch()
+        if not batch:
+            self._is_committing = False
+            self._is_idle.set()
+            return
+        units = [write.unit for write in batch]
+        committing = self._writer.post(lambda session: commit_together(session, units))
+        committing.add_done_callback(lambda done: self._committed(batch, done))
+
+    def _committed(self, batch: Sequence[_Write], done: asyncio.Future[list[Outcome]]) -> None:
         try:
-            while batch := self._next_batch():
-                await self._commit(batch)
-        finally:
-            self._committing = None
+            outcomes = done.result()
+        except Exception as exc:
+            self._fail(batch, exc)
+        else:
+            for write, outcome in zip(batch, outcomes, strict=True):
+                _resolve(write.done, outcome)
+            self._tell([note for outcome in outcomes for note in outcome.notes])
+        self._commit_next()
 
     def _next_batch(self) -> list[_Write]:
         batch: list[_Write] = []
@@ -186,17 +207,6 @@ class SqliteEngine:
             if not write.done.done():
                 batch.append(write)
         return batch
-
-    async def _commit(self, batch: Sequence[_Write]) -> None:
-        units = [write.unit for write in batch]
-        try:
-            outcomes = await self._writer.run(lambda session: commit_together(session, units))
-        except Exception as exc:
-            self._fail(batch, exc)
-            return
-        for write, outcome in zip(batch, outcomes, strict=True):
-            _resolve(write.done, outcome)
-        self._tell([note for outcome in outcomes for note in outcome.notes])
 
     def _fail(self, batch: Sequence[_Write], error: Exception) -> None:
         refused = list(batch)
