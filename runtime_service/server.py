@@ -28,6 +28,7 @@ from runtime_service.store import Store
 from runtime_service.worker.worker import Worker
 
 if TYPE_CHECKING:
+    from runtime_service.http.door import Door
     from runtime_service.http.port import HttpPort
 
 log = structlog.get_logger(__name__)
@@ -79,7 +80,7 @@ async def serve(settings: RuntimeSettings, registry: Registry) -> RunningRuntime
     try:
         address = await server.start(settings.listen)
         if http is not None:
-            await http.start(front)
+            await http.start(front, _door(server, settings))
         front.store_id = await _wait_for_store(settings)
         if settings.session:
             store.open_session()
@@ -93,6 +94,12 @@ async def serve(settings: RuntimeSettings, registry: Registry) -> RunningRuntime
         await store.close()
         raise
     return RunningRuntime(address, front.worker, front, server, http)
+
+
+def _door(server: Server, settings: RuntimeSettings) -> Door:
+    from runtime_service.http.door import Door
+
+    return Door(server.access, settings.metrics)
 
 
 async def _close(http: HttpPort | None, front: Front) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 from ulid import ULID
 
@@ -36,6 +36,8 @@ class RuntimeSettings(SecuritySettings):
     store: str = Field("127.0.0.1:7701", validation_alias=_from("HOLDFAST_STORE_ADDRESS"))
     http: str = Field("127.0.0.1:7703", validation_alias=_from("HOLDFAST_HTTP"))
     public_url: str = Field("", validation_alias=_from("HOLDFAST_PUBLIC_URL"))
+    http_tls: bool = Field(False, validation_alias=_from("HOLDFAST_HTTP_TLS"))
+    metrics: Literal["open", "credentials", "off"] = Field("credentials", validation_alias=_from("HOLDFAST_METRICS"))
     codec: str = Field("", validation_alias=_from("HOLDFAST_CODEC"))
     concurrency: int = Field(100, ge=1, le=10_000, validation_alias=_from("HOLDFAST_CONCURRENCY"))
     lease: str = Field("15s", validation_alias=_from("HOLDFAST_LEASE"))
@@ -80,6 +82,12 @@ class RuntimeSettings(SecuritySettings):
         if not (colon and host and port.isdecimal() and int(port) <= 65_535) and not value.startswith("unix:"):
             raise ValueError(f"expected host:port, got {value!r}")
         return value
+
+    @model_validator(mode="after")
+    def _check_http_tls(self) -> Self:
+        if self.http_tls and not self.tls_cert:
+            raise ValueError("http_tls without tls_cert: name HOLDFAST_TLS_CERT and HOLDFAST_TLS_KEY too")
+        return self
 
     @field_validator("queue", mode="before")
     @classmethod

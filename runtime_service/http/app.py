@@ -3,10 +3,9 @@
     ANY /webhooks/{token}   a request for a webhook              webhooks.py
     GET /healthz            200 while the process is alive
     GET /readyz             200 while it takes work and its store answers, else 503
-    GET /metrics            counts, in the format of Prometheus   metrics.py
+    GET /metrics            counts, in the format of Prometheus   metrics.py, door.py
 
-Owns the routes and their counting. None of them asks for credentials: a proxy that is open to the world should pass
-/webhooks/ on and nothing else.
+Owns the routes and their counting. A proxy that is open to the world should pass /webhooks/ on and nothing else.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from holdfast.v1 import store_service_pb2
 from holdfast.webhooks import PATH
 from runtime_service.api.front import Front
 from runtime_service.http import limits
+from runtime_service.http.door import Door
 from runtime_service.http.metrics import MEDIA_TYPE, Metrics
 from runtime_service.http.webhooks import Webhooks
 from runtime_service.replies import Replies
@@ -36,8 +36,9 @@ _METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 class App:
     """The routes over one runtime. ``is_serving`` is set once the worker claims runs."""
 
-    def __init__(self, front: Front, replies: Replies) -> None:
+    def __init__(self, front: Front, replies: Replies, door: Door) -> None:
         self.is_serving = False
+        self._door = door
         self._front = front
         self._metrics = Metrics(front.worker)
         self.asgi = Starlette(
@@ -45,7 +46,7 @@ class App:
                 self._route(f"{PATH}{{token}}", "webhooks", Webhooks(front, replies).take, _METHODS),
                 self._route("/healthz", "healthz", self._health),
                 self._route("/readyz", "readyz", self._readiness),
-                self._route("/metrics", "metrics", self._text_of_metrics),
+                *([self._route("/metrics", "metrics", self._text_of_metrics)] if door.has_metrics else []),
             ]
         )
 
@@ -78,4 +79,4 @@ class App:
         return ""
 
     async def _text_of_metrics(self, request: Request) -> Response:
-        return Response(self._metrics.text(), media_type=MEDIA_TYPE)
+        return self._door.refusal(request) or Response(self._metrics.text(), media_type=MEDIA_TYPE)

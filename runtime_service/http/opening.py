@@ -8,10 +8,12 @@ port. Read ``port.py`` for the port itself.
 from __future__ import annotations
 
 import socket
+import ssl
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from holdfast.security.files import FileProblem
 from holdfast.serving import CannotListen
 from runtime_service.settings import RuntimeSettings
 
@@ -34,12 +36,23 @@ def open_port(settings: RuntimeSettings) -> HttpPort | None:
     from runtime_service.http.port import HttpPort
 
     try:
-        return HttpPort(settings.http)
+        return HttpPort(settings.http, _tls(settings))
     except CannotListen as error:
         if settings.names_http:
             raise
         log.warning("no HTTP port: another runtime serves webhooks; name a free one with --http", error=str(error))
         return None
+
+
+def _tls(settings: RuntimeSettings) -> ssl.SSLContext | None:
+    if not settings.http_tls:
+        return None
+    from runtime_service.http.door import renewed_context
+
+    try:
+        return renewed_context(settings.tls_cert, settings.tls_key)
+    except FileProblem as error:
+        raise CannotListen(str(error)) from None
 
 
 def public_url(settings: RuntimeSettings, port: HttpPort | None) -> str:
@@ -48,4 +61,5 @@ def public_url(settings: RuntimeSettings, port: HttpPort | None) -> str:
     if settings.public_url or not address:
         return settings.public_url
     host, _, number = address.rpartition(":")
-    return f"http://{socket.gethostname() if host in _ALL_ADDRESSES else host}:{number}"
+    scheme = port.scheme if port is not None else "http"
+    return f"{scheme}://{socket.gethostname() if host in _ALL_ADDRESSES else host}:{number}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
 
 import uvicorn
@@ -17,6 +18,7 @@ from holdfast.serving import CannotListen
 from runtime_service.api.front import Front
 from runtime_service.http import limits
 from runtime_service.http.app import App
+from runtime_service.http.door import Door
 from runtime_service.replies import Replies, queue_name
 
 
@@ -26,8 +28,9 @@ class HttpPort:
     Raises CannotListen when the address is taken or not ours.
     """
 
-    def __init__(self, listen: str) -> None:
+    def __init__(self, listen: str, tls: ssl.SSLContext | None = None) -> None:
         self._socket = _open(listen)
+        self._tls = tls
         self.address = f"{listen.rpartition(':')[0]}:{self._socket.getsockname()[1]}"
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -39,24 +42,30 @@ class HttpPort:
         """Senders that wait for the answer of a step."""
         return self._replies.waiting if self._replies is not None else 0
 
-    async def start(self, front: Front) -> None:
+    @property
+    def scheme(self) -> str:
+        """What a URL of this port begins with."""
+        return "http" if self._tls is None else "https"
+
+    async def start(self, front: Front, door: Door) -> None:
         """Begin to answer; /readyz says 503 until ``set_serving``."""
         self._replies = Replies(front.store, queue_name(f"{socket.gethostname()} {self.address}"), front.worker.clock)
-        self._app = App(front, self._replies)
-        self._server = _Server(
-            uvicorn.Config(
-                self._app.asgi,
-                lifespan="off",
-                http="h11",
-                ws="none",
-                log_level="warning",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                limit_concurrency=limits.CONNECTIONS_MAX,
-                timeout_graceful_shutdown=limits.CLOSE_SECONDS,
-            )
+        self._app = App(front, self._replies, door)
+        config = uvicorn.Config(
+            self._app.asgi,
+            lifespan="off",
+            http="h11",
+            ws="none",
+            log_level="warning",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=limits.CONNECTIONS_MAX,
+            timeout_graceful_shutdown=limits.CLOSE_SECONDS,
         )
+        config.load()
+        config.ssl = self._tls
+        self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve([self._socket]), name="holdfast-http")
 
     def set_serving(self) -> None:
