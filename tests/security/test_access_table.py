@@ -15,6 +15,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from holdfast.security.roles import INCLUDES, access_table, roles_of
 from holdfast.security.settings import SecuritySettings
 from holdfast.serving import Server
+from holdfast.v1 import session_service_pb2
 from runtime_service.server import SERVICES as RUNTIME_SERVICES
 from store_service.server import SERVICES as STORE_SERVICES
 from tests.support.any_rpc import call_raw, methods_of, path_of, reason_of
@@ -125,6 +126,14 @@ def test_every_method_names_its_roles_and_reading_changes_nothing() -> None:
         roles = roles_of(method)
         is_read_only = method.GetOptions().idempotency_level == descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
         assert ("read" in roles) == is_read_only, f"{method.full_name}: {sorted(roles)}"
+
+
+def test_a_session_carries_only_calls_that_its_role_may_make_one_by_one() -> None:
+    methods = {method.name: method for method in methods_of(STORE_SERVICES)}
+    arms = session_service_pb2.SessionCall.DESCRIPTOR.oneofs_by_name["request"].fields
+    for arm in arms:
+        unary = methods[arm.message_type.name.removesuffix("Request")]
+        assert roles_of(methods["OpenSession"]) <= roles_of(unary), f"{arm.name} opens what {unary.name} does not"
 
 
 def test_a_method_that_names_no_roles_stops_the_server_from_starting() -> None:

@@ -141,7 +141,7 @@ async def test_a_runtime_that_is_throttled_by_its_store_slows_down_and_finishes_
     limits: dict[str, Any] = {"rate_limit": 60, "rate_burst": 5}
     async with (
         running_store(tmp_path / "s.db", token="sesame-sesame", **limits) as store,
-        running_runtime(store.address, many_steps, small_step, store_token="sesame-sesame") as runtime,
+        running_runtime(store.address, many_steps, small_step, store_token="sesame-sesame", session=False) as runtime,
         Client(runtime.address) as client,
     ):
         runs = [await client.start(many_steps, 5) for _ in range(5)]
