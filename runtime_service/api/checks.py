@@ -25,6 +25,7 @@ from runtime_service.api import limits
 
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _ENTITY_ID: Final = re.compile(r"[A-Za-z0-9_.:/#-]{1,256}")
+_NANOS_MAX: Final = 999_999_999
 
 
 def check_run_id(run_id: str, field: str = "run_id") -> None:
@@ -78,9 +79,10 @@ def duration_ms(request: Message, field: str, *, default: int, least: int, most:
     if not request.HasField(field):
         return default
     value: Duration = getattr(request, field)
-    milliseconds = value.ToMilliseconds()
-    if not least <= milliseconds <= most or value.seconds < 0 or value.nanos < 0:
-        raise invalid_field(field, f"expected {least / 1000:g} to {most / 1000:g} seconds, got {value.ToJsonString()}")
+    # By hand: protobuf's own conversions raise for what a client can send and no Duration may hold.
+    milliseconds = value.seconds * 1000 + value.nanos // 1_000_000
+    if not least <= milliseconds <= most or value.seconds < 0 or not 0 <= value.nanos <= _NANOS_MAX:
+        raise invalid_field(field, f"expected {least / 1000:g} to {most / 1000:g} seconds, got {_seconds(value)}")
     return milliseconds
 
 
@@ -89,7 +91,7 @@ def check_positive(request: Message, field: str) -> None:
     if request.HasField(field):
         value: Duration = getattr(request, field)
         if value.seconds < 0 or value.nanos < 0 or value.ToNanoseconds() == 0:
-            raise invalid_field(field, f"expected more than 0 seconds, got {value.seconds + value.nanos / 1e9:g}")
+            raise invalid_field(field, f"expected more than 0 seconds, got {_seconds(value)}")
 
 
 def check_payload_size(payload: payload_pb2.Payload, field: str) -> None:
@@ -103,6 +105,10 @@ def check_payload_size(payload: payload_pb2.Payload, field: str) -> None:
             metadata={"limit": "payload_bytes", "max": PAYLOAD_BYTES_MAX, "actual": size},
             detail=error_pb2.LimitExceeded(limit="payload_bytes", max=PAYLOAD_BYTES_MAX, actual=size),
         )
+
+
+def _seconds(value: Duration) -> str:
+    return f"{value.seconds + value.nanos / 1e9:g}"
 
 
 def _shown(text: str) -> str:

@@ -6,11 +6,13 @@ this process has a codec, and passes unseen when it has none.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 
-from google.protobuf import json_format
+from google.protobuf import json_format, struct_pb2
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError, best_match
 from jsonschema.protocols import Validator
@@ -25,6 +27,12 @@ from runtime_service.api.checks import check_payload_size
 #: Characters of a validation message that an error repeats: statuses stay small.
 _MESSAGE_CHARS_MAX: Final = 300
 
+#: Characters of a value that is checked against a schema on the event loop: some ten milliseconds.
+_AT_ONCE_CHARS_MAX: Final = 8 * 1024
+
+#: Violations among which the most telling one is looked for.
+_ERRORS_COMPARED_MAX: Final = 100
+
 
 def as_stored(payload: payload_pb2.Payload, field: str) -> payload_pb2.Payload:
     """Return the payload in its stored form: a ``value`` for people becomes JSON ``text``. Checks size and syntax."""
@@ -32,7 +40,7 @@ def as_stored(payload: payload_pb2.Payload, field: str) -> payload_pb2.Payload:
     stored = payload_pb2.Payload()
     stored.CopyFrom(payload)
     if payload.WhichOneof("body") == "value":
-        stored.text = json.dumps(json_format.MessageToDict(payload.value), ensure_ascii=False, separators=(",", ":"))
+        stored.text = _as_json(payload.value, field)
     if is_plain_json(stored):
         read_json(stored, field)
     return stored
@@ -60,20 +68,41 @@ def read_json(payload: payload_pb2.Payload, field: str) -> Any:
         raise invalid_field(field, f"expected JSON: {_short(str(error))}") from None
 
 
-def check_schema(payload: payload_pb2.Payload, schema: str, field: str) -> None:
+async def check_schema(payload: payload_pb2.Payload, schema: str, field: str) -> None:
     """Refuse a value that does not satisfy the schema of the hook, with the place in the value that does not.
 
     A schema that this library cannot use lets every value pass: the workflow validates again when it takes it.
+    A large value is looked at in a thread, for it takes seconds and the runs held here must go on.
     """
     if not schema or payload.content_encoding:
         return
+    if len(payload.text) <= _AT_ONCE_CHARS_MAX:
+        _check_schema(payload, schema, field)
+    else:
+        await asyncio.to_thread(_check_schema, payload, schema, field)
+
+
+def _check_schema(payload: payload_pb2.Payload, schema: str, field: str) -> None:
     if not is_plain_json(payload):
         raise invalid_field(field, "expected a JSON value: the hook has a schema")
     value = read_json(payload, field)
     validator = _validator(schema)
-    error = best_match(validator.iter_errors(value)) if validator is not None else None
+    if validator is None:
+        return
+    try:
+        error = best_match(islice(validator.iter_errors(value), _ERRORS_COMPARED_MAX))
+    except RecursionError:
+        raise invalid_field(field, "is nested too deeply to be checked against the schema of the hook") from None
     if error is not None:
         raise invalid_field(field, f"{_path(error)}{_short(error.message)}")
+
+
+def _as_json(value: struct_pb2.Value, field: str) -> str:
+    try:
+        return json.dumps(json_format.MessageToDict(value), ensure_ascii=False, separators=(",", ":"))
+    except ValueError as error:
+        # A number that is none: google.protobuf.Value holds NaN and infinity, JSON does not.
+        raise invalid_field(field, f"expected JSON: {_short(str(error))}") from None
 
 
 @lru_cache(maxsize=1024)
@@ -89,7 +118,8 @@ def _validator(schema: str) -> Validator | None:
 
 
 def _path(error: ValidationError) -> str:
-    return "".join(f"[{part!r}]" for part in error.absolute_path) + ": " if error.absolute_path else ""
+    path = "".join(f"[{part!r}]" for part in error.absolute_path)
+    return f"{_short(path)}: " if path else ""
 
 
 def _short(text: str) -> str:

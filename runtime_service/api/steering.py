@@ -128,7 +128,7 @@ async def _deliver(
     front: Front, request: ResumeRequest, received: event_pb2.Event, address: HookAddress
 ) -> ResumeResponse:
     payload = readable(received.hook_received.payload, front.store.sealing, "payload")
-    check_schema(payload, address.payload_schema, "payload")
+    await check_schema(payload, address.payload_schema, "payload")
     event = event_pb2.Event(correlation_id=address.hook_id)
     event.MergeFrom(received)
     create = store_service_pb2.CreateEventRequest(
