@@ -5,8 +5,9 @@ Active only on the thread that runs a turn of a replay and only while it does, s
 never notice. It lets its own work through (hazard 35): imports, tracebacks and log lines open files and read
 clocks, and so does the runtime when it encodes values. The names are in ``guarded_names.py``.
 
-``from time import time`` binds the original before anybody can replace it; such names are exchanged in the module that
-defines the workflow (``adopt``), and only there. Proof: tests/replay/test_replay_guard.py.
+``from time import time`` binds the original before anybody can replace it; such names are exchanged in the modules of
+the user, the one that defines the workflow and those it may call (``adopt``), and nowhere else.
+Proof: tests/replay/test_replay_guard.py.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from runtime_service.replay.guarded_names import (
     TRUSTED_CALLERS,
     UNLESS_GIVEN,
 )
-from runtime_service.replay.source import calling_line
+from runtime_service.replay.source import calling_line, is_users_file
 
 #: Thread → whether the event it delivers has been seen before, so that what the body says is a repetition.
 _turns: Final[dict[int, bool]] = {}
@@ -48,6 +49,9 @@ _guarded: Final[dict[int, Callable[..., Any]]] = {}
 
 #: id of a namespace that was gone through → its size then. Modules imported after ``install`` bind guarded names.
 _adopted: Final[dict[int, int]] = {}
+
+#: How many modules there were when they were last gone through.
+_looked_at: Final = {"modules": 0}
 
 #: Where the walk over frames ends: below it is the service.
 _LOOP_MODULE: Final = "runtime_service.replay.loop"
@@ -96,7 +100,19 @@ def refuse(what: str, advice: str = STEP) -> NoReturn:
 
 
 def adopt(names: dict[str, Any]) -> None:
-    """Exchange guarded originals in the namespace of a module that defines a workflow. Idempotent."""
+    """Exchange guarded originals in the module that defines a workflow and in every other module of the user's.
+
+    Cheap when nothing was imported since. Idempotent.
+    """
+    _adopt(names)
+    if len(sys.modules) != _looked_at["modules"]:
+        _looked_at["modules"] = len(sys.modules)
+        for module in list(sys.modules.values()):
+            if is_users_file(getattr(module, "__file__", None)):
+                _adopt(vars(module))
+
+
+def _adopt(names: dict[str, Any]) -> None:
     if _adopted.get(id(names)) == len(names):
         return
     _adopted[id(names)] = len(names)

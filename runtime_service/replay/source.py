@@ -36,6 +36,11 @@ def calling_line() -> str:
     return best
 
 
+def is_users_file(filename: str | None) -> bool:
+    """Whether a module's file is the user's own: not of Python, not of an installed package, not of the runtime."""
+    return filename is not None and _kind(filename) == _USER
+
+
 @lru_cache(maxsize=4096)
 def _kind(filename: str) -> int:
     if filename.startswith(_PACKAGES):

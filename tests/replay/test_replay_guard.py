@@ -34,6 +34,7 @@ from holdfast import NotDeterministic, step, workflow
 from runtime_service.replay.guard import guarded_turn
 from runtime_service.replay.loop import ReplayLoop
 from runtime_service.replay.outside import OWNERS_ONLY, REACHING_OUT
+from tests.replay import guard_helpers
 from tests.replay.rehearsal import Rehearsal
 
 
@@ -84,6 +85,11 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: random.choice([1, 2]), "holdfast.random()"),
     (lambda: random.shuffle([1, 2]), "holdfast.random()"),
     (lambda: randint(1, 6), "holdfast.random()"),
+    (guard_helpers.clock, "holdfast.now()"),
+    (guard_helpers.dice, "holdfast.random()"),
+    (guard_helpers.chance, "holdfast.random()"),
+    (guard_helpers.number, "holdfast.uuid4()"),
+    (guard_helpers.noise, "holdfast.uuid4()"),
     (lambda: uuid.uuid4(), "holdfast.uuid4()"),
     (lambda: imported_uuid4(), "holdfast.uuid4()"),
     (lambda: uuid.uuid1(), "holdfast.uuid4()"),
@@ -128,7 +134,7 @@ def test_reaching_outside_refuses_and_names_the_line_and_the_replacement(body: C
     with pytest.raises(NotDeterministic) as caught:
         run_body(body)
     lines = {line for _, _, line in body.__code__.co_lines()}
-    assert str(caught.value).split(": ")[0] in {f"{__file__}:{line}" for line in lines}
+    assert str(caught.value).split(": ")[0] in {f"{body.__code__.co_filename}:{line}" for line in lines}
     assert advice in str(caught.value)
 
 
