@@ -7,6 +7,7 @@ from random import randint, random
 from time import time
 from uuid import uuid4
 
+
 def clock() -> float:
     return time()
 
