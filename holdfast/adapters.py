@@ -32,6 +32,9 @@ _CONFIG: Final = {
 _BY_IDENTITY: Final[dict[int, tuple[Any, Adapter]]] = {}
 _BY_IDENTITY_MAX: Final = 256
 
+#: What a type never is: an example of a value, or the name of a type.
+_NO_KINDS: Final = (str, bytes, int, float, list, dict, set, frozenset, tuple)
+
 #: Errors that pydantic and Python raise for a value that cannot be encoded.
 _UNENCODABLE: Final = (ValueError, TypeError, RecursionError, AttributeError)
 
@@ -112,6 +115,12 @@ def adapter_of(kind: Any) -> Adapter:
         return _by_hash(kind)
     except TypeError:
         return _by_identity(kind)
+
+
+def check_kind(kind: Any, where: str) -> None:
+    """Raise TypeError for a value that somebody took for a type: an example, or the name of one."""
+    if isinstance(kind, _NO_KINDS):
+        raise TypeError(f"{where} takes a type, as an annotation would, got {kind!r}")
 
 
 def name_of(kind: Any) -> str:

@@ -18,8 +18,8 @@ from google.protobuf.message import Message
 from holdfast import tracing
 from holdfast.answers import from_rpc_error
 from holdfast.codecs import Codec
-from holdfast.errors import HoldfastError, NotReady, Throttled, WriteConflict, WrongContext
-from holdfast.primitives import current_workflow
+from holdfast.errors import HoldfastError, NotReady, Throttled, WriteConflict
+from holdfast.requests import check_place
 from holdfast.sealing import Sealing, named_codec
 from holdfast.security.bearer import Bearer, CallMetadata
 from holdfast.security.channels import ClientTls, open_channel
@@ -101,6 +101,8 @@ class Connection:
         patience: float,
         codec: Codec | None = None,
     ) -> None:
+        if not isinstance(address, str | None):
+            raise TypeError(f'the address of a runtime is text like "127.0.0.1:7702", got {address!r}')
         self.address = address or os.environ.get("HOLDFAST_RUNTIME_ADDRESS") or DEFAULT_ADDRESS
         self._patience_seconds = patience
         self._has_contact = False
@@ -118,8 +120,7 @@ class Connection:
     @property
     def runtime(self) -> Any:
         """The stubs of RuntimeService."""
-        if current_workflow() is not None:
-            raise WrongContext("a workflow body cannot call a runtime: move the call into a step")
+        check_place()
         if self._is_closed:
             raise RuntimeError("this client is closed; make a new one")
         if self._channel is None:

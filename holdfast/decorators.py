@@ -12,7 +12,7 @@ import inspect
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from types import FrameType, GenericAlias, UnionType
-from typing import Any, ParamSpec, Protocol, TypeVar, get_origin, overload
+from typing import Any, Final, ParamSpec, Protocol, TypeVar, get_origin, overload
 
 from holdfast.context import STEP, WORKFLOW, StepCall, WorkflowContext
 from holdfast.definitions import (
@@ -160,7 +160,10 @@ def _step_function(definition: StepDefinition) -> Callable[..., Any]:
             return function(*args, **kwargs)
         bound = definition.signature.bind(args, kwargs)
         frame = sys._getframe(1)
-        return _durable_call(context, definition, bound, f"{frame.f_code.co_filename}:{frame.f_lineno}")
+        coro: Any = _durable_call(context, definition, bound, f"{frame.f_code.co_filename}:{frame.f_lineno}")
+        # Python's warning about a coroutine that nobody awaits then names the step.
+        coro.__qualname__ = function.__qualname__
+        return coro
 
     setattr(call, DEFINITION_ATTRIBUTE, definition)
     return call
@@ -184,12 +187,23 @@ def _workflow_function(definition: WorkflowDefinition) -> Callable[..., Any]:
     return call
 
 
+#: What to do in place of ``yield``.
+_NO_YIELD: Final = {
+    "workflow": "write async def, and await steps instead of yielding them",
+    "step": "return a list, or write the items to a stream() while it runs",
+}
+
+
 def _checked_function(function: object, word: str) -> Place:
     if not inspect.isfunction(function):
         raise TypeError(f"@{word} decorates a function, got {function!r}; options go by keyword: @{word}(name=…)")
+    place = place_of(function)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(f"@{word} needs a function that returns; {function.__qualname__} is a generator")
-    return place_of(function)
+        raise TypeError(
+            f"@{word} needs a function that returns; {place.qualname} ({place.source}) is a generator: "
+            f"{_NO_YIELD[word]}"
+        )
+    return place
 
 
 def _checked_policy(retry: object) -> RetryPolicy:

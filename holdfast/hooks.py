@@ -11,7 +11,8 @@ from collections.abc import Generator
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
-from holdfast.context import HookCall, HookPort
+from holdfast.adapters import check_kind
+from holdfast.context import STEP, HookCall, HookPort
 from holdfast.durations import Duration, optional_duration_ms
 from holdfast.errors import HookDisposed, WrongContext
 from holdfast.limits import check_payload, check_token
@@ -25,7 +26,7 @@ class Hook(Generic[_T]):
     """An open hook. Await it for the next payload, iterate for many, leave its ``async with`` to close it.
 
     Payloads come in the order of the log, validated; each is taken once. Waiting raises HookConflict when the token
-    was taken, HookDisposed when the hook is closed.
+    was taken, HookDisposed when the hook is closed, WrongContext when another task waits already.
     """
 
     def __init__(self, port: HookPort, kind: Any) -> None:
@@ -93,12 +94,13 @@ def hook(
 
     ``metadata`` is shown to whoever looks the hook up. ``min_retention`` keeps the token taken that long after the hook
     has closed, at the latest with its run: nobody can reach it then, and no other run can have it. Raises WrongContext
-    outside a workflow body, ValueError and LimitExceeded for a bad token or duration, SerializationError for metadata
-    that is no JSON.
+    outside a workflow body, TypeError for what is no type, ValueError and LimitExceeded for a bad token or duration,
+    SerializationError for metadata that is no JSON.
     """
     context = current_workflow()
     if context is None:
-        raise WrongContext("hook() is for workflow bodies; a step returns, and the workflow waits")
+        raise wrong_place("hook")
+    check_kind(T, "hook(T)")
     frame = sys._getframe(1)
     call = HookCall(
         token=_checked_token(token),
@@ -108,6 +110,16 @@ def hook(
         source=f"{frame.f_code.co_filename}:{frame.f_lineno}",
     )
     return Hook(context.open_hook(call), T)
+
+
+def wrong_place(primitive: str) -> WrongContext:
+    """Say what to do where no hook can be opened."""
+    if STEP.get() is not None:
+        return WrongContext(f"{primitive}() is for workflow bodies; a step returns, and the workflow waits")
+    return WrongContext(
+        f"{primitive}() is for workflow bodies; outside, `await client.hook(token)` looks one up and "
+        "`await client.resume(token, value)` sends to it"
+    )
 
 
 def _checked_token(token: object) -> str:

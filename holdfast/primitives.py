@@ -147,6 +147,10 @@ async def _set_attributes(
         context.set_attributes(changes)
 
 
+# Python's warning about a coroutine that nobody awaits then names what was written.
+_set_attributes.__qualname__ = "set_attributes"
+
+
 def _check_count(present: Mapping[str, str], changes: Mapping[str, str | None]) -> None:
     after = {key for key, value in {**present, **changes}.items() if value is not None}
     if len(after) > ATTRIBUTES_MAX:

@@ -16,9 +16,10 @@ from ulid import ULID
 
 from holdfast.definitions import WorkflowDefinition, definition_of
 from holdfast.durations import moment_ms
-from holdfast.errors import RunCancelled, RunFailed
+from holdfast.errors import RunCancelled, RunFailed, WrongContext
 from holdfast.failures import from_failure
 from holdfast.limits import REASON_CHARS_MAX, check_attributes, check_payload, exceeded
+from holdfast.primitives import current_workflow
 from holdfast.serialization import decode_result, decode_value, encode_args, encode_plain_args, encode_value
 from holdfast.v1 import entity_pb2, event_pb2, payload_pb2, runtime_service_pb2
 
@@ -40,13 +41,21 @@ _POLICIES: Final = {
 }
 
 
+def check_place() -> None:
+    """Raise WrongContext in a workflow body: what a client does there would happen again in every replay."""
+    if current_workflow() is not None:
+        raise WrongContext("a workflow body cannot call a runtime: move the call into a step")
+
+
 def new_request_id() -> str:
     """Mint a request id: one for each thing that must happen once, reused by every retry of it."""
+    check_place()
     return str(ULID())
 
 
 def new_run_id() -> str:
     """Mint the id of a run."""
+    check_place()
     return f"run_{ULID.from_datetime(datetime.now(UTC))}"
 
 

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar, get_args, overload
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from holdfast.adapters import check_kind
 from holdfast.context import STEP, StreamPort
 from holdfast.errors import WrongContext
 from holdfast.primitives import current_workflow, run_info
@@ -105,10 +106,11 @@ def stream(name: str = "default", *, type: Any = Any) -> StreamWriter[Any]: ...
 def stream(name: str = "default", *, type: Any = Any) -> StreamWriter[Any]:
     """Return a handle on a stream of the run that this code belongs to. In a workflow, pass it to a step.
 
-    The stream exists from its first item on. Raises ValueError for a malformed name, WrongContext outside workflows and
-    steps.
+    The stream exists from its first item on. Raises ValueError for a malformed name, TypeError
+    for what is no type, WrongContext outside workflows and steps.
     """
     check_name(name)
+    check_kind(type, "stream(type=…)")
     if STEP.get() is None and current_workflow() is None:
         raise WrongContext("stream() works in workflows and steps that a runtime runs; to read one use run.stream()")
     return StreamWriter(run_info().run_id, name, type)

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar, overload
 from holdfast.client import Client
 from holdfast.codecs import Codec
 from holdfast.durations import Duration
+from holdfast.requests import check_place
 from holdfast.run_handle import RunHandle
 from holdfast.stream_items import Chunk, Reset
 from holdfast.stream_reader import StreamReader
@@ -206,7 +207,12 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 def _wait(work: Coroutine[Any, Any, R]) -> R:
-    """Run a coroutine on the background loop and wait; an interrupt cancels it."""
+    """Run a coroutine on the background loop and wait; an interrupt cancels it. Raises WrongContext in a workflow."""
+    try:
+        check_place()
+    except BaseException:
+        work.close()
+        raise
     future = asyncio.run_coroutine_threadsafe(work, _loop())
     try:
         return future.result()

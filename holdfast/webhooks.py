@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from holdfast.context import STEP, HookCall, HookPort
 from holdfast.errors import WrongContext
-from holdfast.hooks import Hook
+from holdfast.hooks import Hook, wrong_place
 from holdfast.limits import FIXED_RESPONSE_BYTES_MAX, check_payload, exceeded
 from holdfast.primitives import current_workflow
 from holdfast.response import Response, read_response, write_response
@@ -101,7 +101,7 @@ def webhook(*, respond_with: Response | Literal["manual"] | None = None, metadat
     """
     context = current_workflow()
     if context is None:
-        raise WrongContext("webhook() is for workflow bodies; a step returns, and the workflow waits")
+        raise wrong_place("webhook")
     frame = sys._getframe(1)
     call = HookCall(
         token="",

@@ -48,6 +48,9 @@ _ADDRESS: Final = "in process"
 
 #: Where webhooks would be reached, if there were a port; the name is reserved for such.
 _PUBLIC_URL: Final = "https://holdfast.example"
+#: A blocked run is tried again after twice the time, up to this: an ``advance`` of a month must not be a million tries.
+_BLOCKED_DELAY_MS_MAX: Final = 30 * 24 * 3_600_000
+
 _RUNNING: Final = (entity_pb2.STEP_STATUS_RUNNING,)
 
 
@@ -75,6 +78,7 @@ class World:
             linger_ms=0,
             drain_seconds=0,
             public_url=_PUBLIC_URL,
+            blocked_delay_ms_max=_BLOCKED_DELAY_MS_MAX,
             replay_always=replay_always,
         )
         self._interrupt = interrupt

@@ -33,9 +33,13 @@ class Hopeless(Exception):
 
 @dataclass(eq=False, slots=True)
 class Wait:
-    """One wait of a test. ``over`` is done when its time has come, or has `Hopeless`."""
+    """One wait of a test. ``over`` is done when its time has come, or has `Hopeless`.
+
+    ``is_for_run``: for something that a run is to do, and not just for a time.
+    """
 
     until_ms: int | None
+    is_for_run: bool
     over: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -67,9 +71,9 @@ class Timekeeper:
         self._nudged.set()
 
     @contextmanager
-    def waiting(self, until_ms: int | None = None) -> Iterator[Wait]:
+    def waiting(self, until_ms: int | None = None, *, is_for_run: bool = True) -> Iterator[Wait]:
         """Let time go on while the block lasts, to ``until_ms`` at most."""
-        wait = Wait(until_ms)
+        wait = Wait(until_ms, is_for_run)
         self._waits.append(wait)
         self.nudge()
         try:
@@ -80,7 +84,7 @@ class Timekeeper:
 
     async def sleep_until(self, at_ms: int) -> None:
         """Return once it is ``at_ms`` and everything that was due by then has been done."""
-        with self.waiting(at_ms) as wait:
+        with self.waiting(at_ms, is_for_run=False) as wait:
             await wait.over
 
     async def stop(self) -> None:
@@ -115,7 +119,7 @@ class Timekeeper:
 
     def _jump(self) -> bool:
         if self._is_stuck():
-            self._give_up()
+            self._give_up(lambda wait: wait.is_for_run)
         due = [wait.until_ms for wait in self._open_waits()]
         times = [at_ms for at_ms in (*due, self._next_due_ms()) if at_ms is not None]
         if not due or not times:
@@ -129,11 +133,11 @@ class Timekeeper:
             async with asyncio.timeout(HOPELESS_SECONDS):
                 await self._nudged.wait()
         except TimeoutError:
-            self._give_up()
+            self._give_up(lambda wait: wait.until_ms is None)
 
-    def _give_up(self) -> None:
+    def _give_up(self, is_hopeless: Callable[[Wait], bool]) -> None:
         for wait in self._open_waits():
-            if wait.until_ms is None:
+            if is_hopeless(wait):
                 wait.over.set_exception(Hopeless())
 
     def _open_waits(self) -> list[Wait]:

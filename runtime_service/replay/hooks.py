@@ -1,7 +1,8 @@
 """Hooks that the workflow opened: registration, payloads in log order, conflict and disposal.
 
 A payload is taken out of its queue by the waiter itself when it runs, never handed to a future. So a waiter that is
-cancelled in the turn in which it was woken has taken nothing, and the next one is woken in its place (hazard 22).
+cancelled in the turn in which it was woken has taken nothing, and the next one finds it there (hazard 22). One task
+waits at a time.
 Proof: tests/replay/test_replay_hooks.py.
 """
 
@@ -14,7 +15,7 @@ import hmac
 from collections import deque
 
 from holdfast.context import HookCall
-from holdfast.errors import HookConflict, HookDisposed
+from holdfast.errors import HookConflict, HookDisposed, WrongContext
 from holdfast.v1 import event_pb2, payload_pb2
 from runtime_service.replay.commands import Command, Commands, disposal_of
 from runtime_service.replay.divergence import check_hook, not_called, unknown_entity
@@ -57,15 +58,15 @@ class ReplayHook:
         return self._holder_run_id
 
     async def next_payload(self) -> payload_pb2.Payload:
-        """Take the next payload, waiting for it when there is none. Raises HookConflict or HookDisposed."""
+        """Take the next payload, waiting for it when there is none.
+
+        Raises HookConflict or HookDisposed, and WrongContext when another task waits already: which of the two would
+        get the payload is nothing that a reader of the code could tell.
+        """
         while not self._payloads:
             self._raise_if_closed()
-            try:
-                await self._wait_in(self._waiters)
-            except BaseException:
-                if self._payloads:
-                    _wake_one(self._waiters)
-                raise
+            self._raise_if_awaited()
+            await self._wait_in(self._waiters)
         return self._payloads.popleft()
 
     def dispose(self) -> None:
@@ -117,6 +118,13 @@ class ReplayHook:
             raise HookConflict(self.token, self._holder_run_id)
         if self._is_closed:
             raise HookDisposed(f"hook {self.hook_id} is disposed: no payload will come")
+
+    def _raise_if_awaited(self) -> None:
+        if any(not waiter.done() for waiter in self._waiters):
+            raise WrongContext(
+                f"hook {self.hook_id} is awaited by another task already: let one task await it and pass the values "
+                "on, by an asyncio.Queue for instance, or open a hook for each"
+            )
 
     async def _wait_in(self, waiters: deque[asyncio.Future[None]]) -> None:
         waiter: asyncio.Future[None] = self._loop.create_future()
