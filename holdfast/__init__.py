@@ -71,6 +71,7 @@ from holdfast.primitives import (
     step_info,
     uuid4,
 )
+from holdfast.remote import remote_step
 from holdfast.response import Response
 from holdfast.retry import RetryPolicy
 from holdfast.stream_items import Chunk, Reset
@@ -160,6 +161,7 @@ __all__ = [
     "now",
     "patched",
     "random",
+    "remote_step",
     "run_info",
     "set_attributes",
     "sleep",

@@ -25,6 +25,7 @@ from holdfast.definitions import (
     registry,
 )
 from holdfast.durations import Duration, optional_duration_ms
+from holdfast.queues import checked_queue
 from holdfast.retry import RetryPolicy
 from holdfast.serialization import decode_result, encode_bound
 from holdfast.signatures import Signature
@@ -78,7 +79,8 @@ def step(
     """Make a function a step: awaited in a workflow its result is recorded once, and it is retried when it fails.
 
     An ``async def`` runs on the event loop, a plain ``def`` in a thread. ``timeout`` bounds one attempt,
-    ``total_timeout`` all of them, ``heartbeat_timeout`` the silence of one. Called outside a workflow, or in another
+    ``total_timeout`` all of them, ``heartbeat_timeout`` the silence of one. With a ``queue`` it runs only in runtimes
+    and workers that serve that queue, else in the runtime that holds the run. Called outside a workflow, or in another
     step, it is a plain call of the function. Raises ValueError or TypeError where it is written.
     """
 
@@ -90,11 +92,11 @@ def step(
             function=function,
             place=place,
             signature=Signature(function, f"step {step_name}", around),
-            retry=_checked_policy(retry),
+            retry=checked_policy(retry),
             timeout_ms=optional_duration_ms(timeout, f"step {step_name}: timeout"),
             total_timeout_ms=optional_duration_ms(total_timeout, f"step {step_name}: total_timeout"),
             heartbeat_timeout_ms=optional_duration_ms(heartbeat_timeout, f"step {step_name}: heartbeat_timeout"),
-            queue=_checked_text(queue, f"step {step_name}: queue"),
+            queue=checked_queue(queue, f"step {step_name}: queue"),
         )
         registry.add(definition)
         return _step_function(definition)
@@ -206,7 +208,8 @@ def _checked_function(function: object, word: str) -> Place:
     return place
 
 
-def _checked_policy(retry: object) -> RetryPolicy:
+def checked_policy(retry: object) -> RetryPolicy:
+    """Return the policy, the default one for None. Raises ValueError for anything else."""
     if retry is None:
         return RetryPolicy()
     if not isinstance(retry, RetryPolicy):

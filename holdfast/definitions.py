@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from holdfast.errors import LoadFailed, NotRegistered
 from holdfast.loading import load_module, module_name
+from holdfast.queues import goes_out
 from holdfast.retry import RetryPolicy
 from holdfast.signatures import Signature
 
@@ -46,6 +47,7 @@ class StepDefinition:
     """A step as declared. Durations are milliseconds, None when unbounded; ``queue`` "" is the runtime's own.
 
     ``is_passive``: no attempt of it ever runs; the runtime writes its result when what it waits for has happened.
+    ``is_remote``: its body is in another program; ``function`` only says so.
     """
 
     name: str
@@ -58,6 +60,12 @@ class StepDefinition:
     heartbeat_timeout_ms: int | None = None
     queue: str = ""
     is_passive: bool = False
+    is_remote: bool = False
+
+    @property
+    def goes_out(self) -> bool:
+        """Whether its attempts are handed out as tasks of its queue, instead of running where the run is held."""
+        return goes_out(self.queue)
 
     @property
     def is_async(self) -> bool:

@@ -54,6 +54,16 @@ def encode_bound(definition: Described, bound: inspect.BoundArguments) -> payloa
     return check_payload(_args_payload(texts, named), f"{signature.owner}: its arguments together")
 
 
+def encode_only_value(definition: Described, bound: inspect.BoundArguments) -> payload_pb2.Payload:
+    """Encode the one argument of a call as itself, for readers in other languages; no value when there is none."""
+    signature = definition.signature
+    if not bound.arguments:
+        return payload_pb2.Payload()
+    ((name, value),) = bound.arguments.items()
+    payload = payload_pb2.Payload(text=_encoded(signature, name, value))
+    return check_payload(payload, f"{signature.owner}: its input")
+
+
 def encode_plain_args(owner: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> payload_pb2.Payload:
     """Encode the arguments of a function that is known by name only, as plain JSON."""
     texts = [_encoded_plain(f"{owner}: argument {number}", it) for number, it in enumerate(args, 1)]

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from holdfast.definitions import registry
 from holdfast.errors import HoldfastError, LoadFailed, NotReady
+from holdfast.queues import EVERY_QUEUE
 from holdfast.serving import CannotListen, log_to_stderr, wait_for_signal
 from runtime_service.server import serve
 from runtime_service.settings import RuntimeSettings
@@ -57,7 +58,8 @@ def main(
         str | None, typer.Option(help="How long a dead runtime's runs rest. [env HOLDFAST_LEASE; 15s]")
     ] = None,
     queue: Annotated[
-        list[str] | None, typer.Option(help="Step queue to serve, repeatable. [env HOLDFAST_QUEUE; default]")
+        list[str] | None,
+        typer.Option(help="Step queue to serve, repeatable; * is every one. [env HOLDFAST_QUEUE; default]"),
     ] = None,
 ) -> None:
     """Execute the workflows of MODULE_OR_FILE... and serve their clients, until SIGTERM or Ctrl-C."""
@@ -73,7 +75,7 @@ def main(
     }
     settings = _settings({name: value for name, value in given.items() if value is not None})
     _load(modules)
-    _warn_of_queues(settings)
+    _tell_of_queues(settings)
     try:
         asyncio.run(_serve_until_signal(settings))
     except (CannotListen, LoadFailed) as error:
@@ -103,10 +105,12 @@ def _load(modules: list[str]) -> None:
         log.info("loaded", module=found.module, workflows=",".join(found.workflows), steps=",".join(found.steps))
 
 
-def _warn_of_queues(settings: RuntimeSettings) -> None:
+def _tell_of_queues(settings: RuntimeSettings) -> None:
+    if EVERY_QUEUE in settings.queue:
+        return
     for step in registry.steps.values():
-        if step.queue and step.queue not in settings.queue:
-            log.warning("this runtime runs a step of a queue that it does not name", step=step.name, queue=step.queue)
+        if step.goes_out and not step.is_remote and step.queue not in settings.queue:
+            log.info("a step runs elsewhere: its queue is not served here", step=step.name, queue=step.queue)
 
 
 async def _serve_until_signal(settings: RuntimeSettings) -> None:

@@ -19,9 +19,16 @@ from holdfast.errors import HoldfastError
 from holdfast.installed import installed_version
 from holdfast.sealing import Sealing, named_codec
 from holdfast.serving import CannotListen, Server
-from holdfast.v1 import runtime_service_pb2, runtime_service_pb2_grpc, store_service_pb2
+from holdfast.v1 import (
+    runtime_service_pb2,
+    runtime_service_pb2_grpc,
+    step_worker_service_pb2,
+    step_worker_service_pb2_grpc,
+    store_service_pb2,
+)
 from runtime_service.api.front import Front
 from runtime_service.api.servicer import RuntimeServicer
+from runtime_service.api.step_workers import StepWorkerServicer
 from runtime_service.http.opening import open_port, public_url
 from runtime_service.settings import RuntimeSettings
 from runtime_service.store import Store
@@ -42,7 +49,10 @@ _PAUSE_SECONDS: Final = 0.2
 _ASK: Final = store_service_pb2.GetStoreInfoRequest()
 
 #: What a runtime serves.
-SERVICES: Final = (runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"],)
+SERVICES: Final = (
+    runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"],
+    step_worker_service_pb2.DESCRIPTOR.services_by_name["StepWorkerService"],
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,7 @@ async def serve(settings: RuntimeSettings, registry: Registry) -> RunningRuntime
     options = settings.worker_options(public_url(settings, http))
     front = Front(Worker(store, registry, options), options.runtime_id, installed_version())
     runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(front), server.grpc)
+    step_worker_service_pb2_grpc.add_StepWorkerServiceServicer_to_server(StepWorkerServicer(front), server.grpc)
     try:
         address = await server.start(settings.listen)
         if http is not None:

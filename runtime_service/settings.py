@@ -120,6 +120,7 @@ class RuntimeSettings(SecuritySettings):
             drain_seconds=self.drain_seconds,
             replay_always=self.replay_always,
             public_url=public_url,
+            queues=tuple(self.queue),
         )
 
 

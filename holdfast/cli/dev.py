@@ -8,6 +8,7 @@ both.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 from collections.abc import Coroutine, Sequence
@@ -20,6 +21,7 @@ import typer
 from holdfast.cli.exits import NOT_REACHABLE, CommandError
 from holdfast.cli.processes import Service, ServiceEnded
 from holdfast.cli.services import runtime_command, store_command
+from holdfast.queues import EVERY_QUEUE
 
 _HTTP: Final = re.compile(r"http (\S+?)\)")
 
@@ -84,6 +86,9 @@ async def _develop(
     try:
         _say(f"store    {store.address}  ({database})")
         command = runtime_command(modules, listen=runtime_listen, store=store.address)
+        if "HOLDFAST_QUEUE" not in os.environ:
+            # Everything in one place: no step waits for another process, whatever its queue.
+            command = [*command, "--queue", EVERY_QUEUE]
         return await _keep_runtime(command, changed if folders else None, stopping) or await store.stop()
     finally:
         for task in aside:

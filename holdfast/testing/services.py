@@ -79,6 +79,8 @@ class World:
             drain_seconds=0,
             public_url=_PUBLIC_URL,
             blocked_delay_ms_max=_BLOCKED_DELAY_MS_MAX,
+            # Steps of every queue run, or are stubbed, in the world itself.
+            hands_out_steps=False,
             replay_always=replay_always,
         )
         self._interrupt = interrupt

@@ -379,6 +379,7 @@ class Step(_message.Message):
     TOTAL_TIMEOUT_FIELD_NUMBER: _builtins.int
     HEARTBEAT_TIMEOUT_FIELD_NUMBER: _builtins.int
     QUEUE_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
     step_id: _builtins.str
     """"step_" and an id unique in the run."""
     run_id: _builtins.str
@@ -393,6 +394,8 @@ class Step(_message.Message):
     """Worker of the current or last attempt."""
     queue: _builtins.str
     """Queue of the workers that may run it."""
+    task_id: _builtins.str
+    """Task that the newest attempt was taken as; see StepStarted.task_id."""
     @_builtins.property
     def input(self) -> _payload_pb2.Payload:
         """Arguments."""
@@ -463,10 +466,11 @@ class Step(_message.Message):
         total_timeout: _duration_pb2.Duration | None = ...,
         heartbeat_timeout: _duration_pb2.Duration | None = ...,
         queue: _builtins.str = ...,
+        task_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attempt_timeout", b"attempt_timeout", "complete_time", b"complete_time", "create_time", b"create_time", "failure", b"failure", "heartbeat_timeout", b"heartbeat_timeout", "input", b"input", "output", b"output", "retry_policy", b"retry_policy", "retry_time", b"retry_time", "start_time", b"start_time", "total_timeout", b"total_timeout", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attempt_timeout", b"attempt_timeout", "complete_time", b"complete_time", "create_time", b"create_time", "failure", b"failure", "heartbeat_timeout", b"heartbeat_timeout", "input", b"input", "output", b"output", "queue", b"queue", "retry_policy", b"retry_policy", "retry_time", b"retry_time", "run_id", b"run_id", "start_time", b"start_time", "status", b"status", "step_id", b"step_id", "step_name", b"step_name", "total_timeout", b"total_timeout", "update_time", b"update_time", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attempt_timeout", b"attempt_timeout", "complete_time", b"complete_time", "create_time", b"create_time", "failure", b"failure", "heartbeat_timeout", b"heartbeat_timeout", "input", b"input", "output", b"output", "queue", b"queue", "retry_policy", b"retry_policy", "retry_time", b"retry_time", "run_id", b"run_id", "start_time", b"start_time", "status", b"status", "step_id", b"step_id", "step_name", b"step_name", "task_id", b"task_id", "total_timeout", b"total_timeout", "update_time", b"update_time", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -713,19 +713,25 @@ class StepStarted(_message.Message):
 
     ATTEMPT_FIELD_NUMBER: _builtins.int
     WORKER_ID_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
     """Attempt number, from 1."""
     worker_id: _builtins.str
     """Worker that took it."""
+    task_id: _builtins.str
+    """Task that it was taken as, for an attempt that was handed out by the queue of its step: the id of
+    the queue message. Empty for one that runs where the run is held.
+    """
     def __init__(
         self,
         *,
         attempt: _builtins.int = ...,
         worker_id: _builtins.str = ...,
+        task_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "task_id", b"task_id", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

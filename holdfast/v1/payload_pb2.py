@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19holdfast/v1/payload.proto\x12\x0bholdfast.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x85\x02\n\x07Payload\x12\x14\n\x0c\x63ontent_type\x18\x01 \x01(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x12\'\n\x05value\x18\x04 \x01(\x0b\x32\x16.google.protobuf.ValueH\x00\x12\x18\n\x10\x63ontent_encoding\x18\x05 \x01(\t\x12\x34\n\x08metadata\x18\x06 \x03(\x0b\x32\".holdfast.v1.Payload.MetadataEntry\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x06\n\x04\x62ody\"\xd0\x01\n\x07\x46\x61ilure\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x13\n\x0bstack_trace\x18\x03 \x01(\t\x12\x15\n\rnon_retryable\x18\x04 \x01(\x08\x12.\n\x08\x63\x61tegory\x18\x05 \x01(\x0e\x32\x1c.holdfast.v1.FailureCategory\x12#\n\x05\x63\x61use\x18\x06 \x01(\x0b\x32\x14.holdfast.v1.Failure\x12%\n\x07\x64\x65tails\x18\x07 \x01(\x0b\x32\x14.holdfast.v1.Payload\"\xc3\x01\n\x0bRetryPolicy\x12\x14\n\x0cmax_attempts\x18\x01 \x01(\x05\x12\x33\n\x10initial_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1b\n\x13\x62\x61\x63koff_coefficient\x18\x03 \x01(\x01\x12/\n\x0cmax_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1b\n\x13non_retryable_types\x18\x05 \x03(\t*v\n\x0bPayloadView\x12\x1c\n\x18PAYLOAD_VIEW_UNSPECIFIED\x10\x00\x12\x17\n\x13PAYLOAD_VIEW_STORED\x10\x01\x12\x18\n\x14PAYLOAD_VIEW_OMITTED\x10\x02\x12\x16\n\x12PAYLOAD_VIEW_VALUE\x10\x03*\xf3\x01\n\x0f\x46\x61ilureCategory\x12 \n\x1c\x46\x41ILURE_CATEGORY_UNSPECIFIED\x10\x00\x12 \n\x1c\x46\x41ILURE_CATEGORY_APPLICATION\x10\x01\x12\x1c\n\x18\x46\x41ILURE_CATEGORY_TIMEOUT\x10\x02\x12\x1e\n\x1a\x46\x41ILURE_CATEGORY_CANCELLED\x10\x03\x12#\n\x1f\x46\x41ILURE_CATEGORY_NONDETERMINISM\x10\x04\x12\x1a\n\x16\x46\x41ILURE_CATEGORY_LIMIT\x10\x05\x12\x1d\n\x19\x46\x41ILURE_CATEGORY_INTERNAL\x10\x06\x42\x35\n\x0bholdfast.v1P\x01Z\x16holdfast/v1;holdfastv1\xaa\x02\x0bHoldfast.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19holdfast/v1/payload.proto\x12\x0bholdfast.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x85\x02\n\x07Payload\x12\x14\n\x0c\x63ontent_type\x18\x01 \x01(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x12\'\n\x05value\x18\x04 \x01(\x0b\x32\x16.google.protobuf.ValueH\x00\x12\x18\n\x10\x63ontent_encoding\x18\x05 \x01(\t\x12\x34\n\x08metadata\x18\x06 \x03(\x0b\x32\".holdfast.v1.Payload.MetadataEntry\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x06\n\x04\x62ody\"\xd0\x01\n\x07\x46\x61ilure\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x13\n\x0bstack_trace\x18\x03 \x01(\t\x12\x15\n\rnon_retryable\x18\x04 \x01(\x08\x12.\n\x08\x63\x61tegory\x18\x05 \x01(\x0e\x32\x1c.holdfast.v1.FailureCategory\x12#\n\x05\x63\x61use\x18\x06 \x01(\x0b\x32\x14.holdfast.v1.Failure\x12%\n\x07\x64\x65tails\x18\x07 \x01(\x0b\x32\x14.holdfast.v1.Payload\"\xe3\x01\n\x0bRetryPolicy\x12\x14\n\x0cmax_attempts\x18\x01 \x01(\x05\x12\x33\n\x10initial_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1b\n\x13\x62\x61\x63koff_coefficient\x18\x03 \x01(\x01\x12/\n\x0cmax_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1b\n\x13non_retryable_types\x18\x05 \x03(\t\x12\x13\n\x06jitter\x18\x06 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_jitter*v\n\x0bPayloadView\x12\x1c\n\x18PAYLOAD_VIEW_UNSPECIFIED\x10\x00\x12\x17\n\x13PAYLOAD_VIEW_STORED\x10\x01\x12\x18\n\x14PAYLOAD_VIEW_OMITTED\x10\x02\x12\x16\n\x12PAYLOAD_VIEW_VALUE\x10\x03*\xf3\x01\n\x0f\x46\x61ilureCategory\x12 \n\x1c\x46\x41ILURE_CATEGORY_UNSPECIFIED\x10\x00\x12 \n\x1c\x46\x41ILURE_CATEGORY_APPLICATION\x10\x01\x12\x1c\n\x18\x46\x41ILURE_CATEGORY_TIMEOUT\x10\x02\x12\x1e\n\x1a\x46\x41ILURE_CATEGORY_CANCELLED\x10\x03\x12#\n\x1f\x46\x41ILURE_CATEGORY_NONDETERMINISM\x10\x04\x12\x1a\n\x16\x46\x41ILURE_CATEGORY_LIMIT\x10\x05\x12\x1d\n\x19\x46\x41ILURE_CATEGORY_INTERNAL\x10\x06\x42\x35\n\x0bholdfast.v1P\x01Z\x16holdfast/v1;holdfastv1\xaa\x02\x0bHoldfast.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,10 +36,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\013holdfast.v1P\001Z\026holdfast/v1;holdfastv1\252\002\013Holdfast.V1'
   _globals['_PAYLOAD_METADATAENTRY']._loaded_options = None
   _globals['_PAYLOAD_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_PAYLOADVIEW']._serialized_start=777
-  _globals['_PAYLOADVIEW']._serialized_end=895
-  _globals['_FAILURECATEGORY']._serialized_start=898
-  _globals['_FAILURECATEGORY']._serialized_end=1141
+  _globals['_PAYLOADVIEW']._serialized_start=809
+  _globals['_PAYLOADVIEW']._serialized_end=927
+  _globals['_FAILURECATEGORY']._serialized_start=930
+  _globals['_FAILURECATEGORY']._serialized_end=1173
   _globals['_PAYLOAD']._serialized_start=105
   _globals['_PAYLOAD']._serialized_end=366
   _globals['_PAYLOAD_METADATAENTRY']._serialized_start=311
@@ -47,5 +47,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FAILURE']._serialized_start=369
   _globals['_FAILURE']._serialized_end=577
   _globals['_RETRYPOLICY']._serialized_start=580
-  _globals['_RETRYPOLICY']._serialized_end=775
+  _globals['_RETRYPOLICY']._serialized_end=807
 # @@protoc_insertion_point(module_scope)

@@ -234,10 +234,13 @@ class RetryPolicy(_message.Message):
     BACKOFF_COEFFICIENT_FIELD_NUMBER: _builtins.int
     MAX_INTERVAL_FIELD_NUMBER: _builtins.int
     NON_RETRYABLE_TYPES_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
     max_attempts: _builtins.int
     """Attempts in all, the first one included. 0 means the server default, 1 means no retry."""
     backoff_coefficient: _builtins.float
     """Factor between delays; at least 1."""
+    jitter: _builtins.float
+    """Spread of each delay as a fraction: 0.2 is plus or minus 20 %. Absent means 0.2."""
     @_builtins.property
     def initial_interval(self) -> _duration_pb2.Duration:
         """Delay before the second attempt."""
@@ -258,11 +261,14 @@ class RetryPolicy(_message.Message):
         backoff_coefficient: _builtins.float = ...,
         max_interval: _duration_pb2.Duration | None = ...,
         non_retryable_types: _abc.Iterable[_builtins.str] | None = ...,
+        jitter: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["initial_interval", b"initial_interval", "max_interval", b"max_interval"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_jitter", b"_jitter", "initial_interval", b"initial_interval", "jitter", b"jitter", "max_interval", b"max_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backoff_coefficient", b"backoff_coefficient", "initial_interval", b"initial_interval", "max_attempts", b"max_attempts", "max_interval", b"max_interval", "non_retryable_types", b"non_retryable_types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_jitter", b"_jitter", "backoff_coefficient", b"backoff_coefficient", "initial_interval", b"initial_interval", "jitter", b"jitter", "max_attempts", b"max_attempts", "max_interval", b"max_interval", "non_retryable_types", b"non_retryable_types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
+    _WhichOneofArgType__jitter: _TypeAlias = _typing.Literal["_jitter", b"_jitter"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
 
 Global___RetryPolicy: _TypeAlias = RetryPolicy  # noqa: Y015

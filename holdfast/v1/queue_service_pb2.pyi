@@ -195,6 +195,8 @@ class QueueMessage(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     DELIVER_TIME_FIELD_NUMBER: _builtins.int
     LAST_REASON_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    LEASE_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
     """"msg_" and a ULID. Stable over redeliveries."""
     queue: _builtins.str
@@ -227,6 +229,14 @@ class QueueMessage(_message.Message):
     def deliver_time(self) -> _timestamp_pb2.Timestamp:
         """When it may be delivered next."""
 
+    @_builtins.property
+    def progress(self) -> _payload_pb2.Payload:
+        """What a consumer said last with ExtendLeasesRequest.progress, in this delivery or one before."""
+
+    @_builtins.property
+    def lease_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the lease ends unless prolonged; set while the message is leased."""
+
     def __init__(
         self,
         *,
@@ -242,10 +252,12 @@ class QueueMessage(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         deliver_time: _timestamp_pb2.Timestamp | None = ...,
         last_reason: _builtins.str = ...,
+        progress: _payload_pb2.Payload | None = ...,
+        lease_expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deliver_time", b"deliver_time", "payload", b"payload"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deliver_time", b"deliver_time", "lease_expire_time", b"lease_expire_time", "payload", b"payload", "progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_count", b"delivery_count", "group", b"group", "headers", b"headers", "last_reason", b"last_reason", "max_deliveries", b"max_deliveries", "message_id", b"message_id", "payload", b"payload", "priority", b"priority", "queue", b"queue", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deliver_time", b"deliver_time", "delivery_count", b"delivery_count", "group", b"group", "headers", b"headers", "last_reason", b"last_reason", "lease_expire_time", b"lease_expire_time", "max_deliveries", b"max_deliveries", "message_id", b"message_id", "payload", b"payload", "priority", b"priority", "progress", b"progress", "queue", b"queue", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -902,6 +914,7 @@ class ExtendLeasesRequest(_message.Message):
 
     RECEIPTS_FIELD_NUMBER: _builtins.int
     LEASE_DURATION_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def receipts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Receipts, at most 500."""
@@ -910,15 +923,22 @@ class ExtendLeasesRequest(_message.Message):
     def lease_duration(self) -> _duration_pb2.Duration:
         """New length counted from now. Absent means the length of the original lease."""
 
+    @_builtins.property
+    def progress(self) -> _payload_pb2.Payload:
+        """How far the consumer has come, kept with each of the messages for whoever gets it next should
+        this consumer die. Absent keeps what was said before.
+        """
+
     def __init__(
         self,
         *,
         receipts: _abc.Iterable[_builtins.str] | None = ...,
         lease_duration: _duration_pb2.Duration | None = ...,
+        progress: _payload_pb2.Payload | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lease_duration", b"lease_duration"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease_duration", b"lease_duration", "progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_duration", b"lease_duration", "receipts", b"receipts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_duration", b"lease_duration", "progress", b"progress", "receipts", b"receipts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

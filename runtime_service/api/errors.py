@@ -89,6 +89,10 @@ def _limit(error: Any) -> Message:
     )
 
 
+def _lease_lost(error: Any) -> Message:
+    return error_pb2.LeaseLost(message_id=error.message_id, taken_over=error.taken_over)
+
+
 def _cursor_expired(error: Any) -> Message:
     return error_pb2.CursorExpired(oldest_cursor=error.oldest_cursor, oldest_position=error.oldest_position)
 
@@ -108,5 +112,6 @@ _DETAILS: Final[Mapping[type[errors.HoldfastError], Callable[[Any], Message]]] =
         errors.LimitExceeded: _limit,
         errors.Throttled: _limit,
         errors.CursorExpired: _cursor_expired,
+        errors.LeaseLost: _lease_lost,
     }
 )

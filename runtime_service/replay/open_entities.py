@@ -17,7 +17,7 @@ class OpenStep:
 
     ``attempt`` is the last one started, 0 before the first. ``is_recorded``: its creation is in the log.
     ``is_wanted`` is False once the workflow cancelled the await: a running attempt should be cancelled and no
-    other one started.
+    other one started. ``queue`` is the recorded one: where it was sent, whatever the code says by now.
     """
 
     step_id: str
@@ -31,6 +31,7 @@ class OpenStep:
     heartbeat_details: payload_pb2.Payload | None = None
     is_recorded: bool = False
     is_wanted: bool = True
+    queue: str = ""
 
     @property
     def is_running(self) -> bool:

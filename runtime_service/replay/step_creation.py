@@ -42,6 +42,7 @@ def _policy(policy: RetryPolicy) -> payload_pb2.RetryPolicy:
         initial_interval=duration_of(policy.initial_interval_ms),
         backoff_coefficient=policy.backoff,
         max_interval=duration_of(policy.max_interval_ms),
+        jitter=policy.jitter,
         non_retryable_types=[_type_name(it) for it in policy.non_retryable],
     )
 

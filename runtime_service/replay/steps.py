@@ -40,7 +40,7 @@ class Steps:
         """Schedule a step; the future gets its encoded output, or StepFailed."""
         step_id = self._loop.scope().step_id(call.definition.name)
         command = self._commands.emit(step_id, step_created(step_id, call), call.source)
-        self._open[step_id] = OpenStep(step_id, call.definition, call.input)
+        self._open[step_id] = OpenStep(step_id, call.definition, call.input, queue=call.definition.queue)
         result = self._results[step_id] = self._loop.create_future()
 
         def call_off() -> None:
@@ -62,7 +62,7 @@ class Steps:
         if command is None:
             raise not_called(event, self._commands)
         check_step(event, command)
-        self._change(event.correlation_id, is_recorded=True)
+        self._change(event.correlation_id, is_recorded=True, queue=event.step_created.queue)
 
     def started(self, event: event_pb2.Event) -> None:
         step = self._step(event)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from holdfast.v1 import event_pb2, store_service_pb2
+from holdfast.v1 import event_pb2, queue_service_pb2, store_service_pb2
 from runtime_service.replay.open_entities import OpenStep
 from runtime_service.worker.history import TERMINAL_TYPES, History
 
@@ -51,11 +51,15 @@ class Start:
 
 @dataclass(slots=True)
 class Batch:
-    """One write. ``fed`` has been delivered to the instance already, in this order; the rest follows the commit."""
+    """One write. ``fed`` has been delivered to the instance already, in this order; the rest follows the commit.
+
+    ``tasks`` are the messages of those steps among the decisions whose attempts run outside.
+    """
 
     fed: list[event_pb2.Event] = field(default_factory=list)
     decisions: list[event_pb2.Event] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
+    tasks: list[queue_service_pb2.NewQueueMessage] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.fed or self.decisions or self.starts)
@@ -84,7 +88,7 @@ class Batch:
 
     def request(self, history: History, receipt: str) -> store_service_pb2.CreateEventsRequest:
         """Build the create: guarded by the history's snapshot when anything was decided, fenced by the lease always."""
-        request = store_service_pb2.CreateEventsRequest(run_id=history.run_id, events=self.events)
+        request = store_service_pb2.CreateEventsRequest(run_id=history.run_id, events=self.events, messages=self.tasks)
         if self.is_guarded:
             request.state_updated_at = history.snapshot
             request.state_seq = history.seq

@@ -32,11 +32,13 @@ from holdfast.v1 import entity_pb2, event_pb2, queue_service_pb2
 from runtime_service import spans
 from runtime_service.names import BLOCKED_PREFIX
 from runtime_service.replay.instance import Instance
+from runtime_service.replay.open_entities import OpenStep
 from runtime_service.store import is_passing
 from runtime_service.worker.attempts import Attempts
 from runtime_service.worker.batch import Batch
 from runtime_service.worker.children import Children
 from runtime_service.worker.history import TERMINAL_TYPES, GapInLog, History
+from runtime_service.worker.outside_steps import OutsideSteps
 from runtime_service.worker.routing import workflow_of
 from runtime_service.worker.surroundings import Surroundings
 from runtime_service.worker.turn import Turn
@@ -88,6 +90,7 @@ class Hold:
         self._active_ms = around.clock()
         self._attempts = Attempts(around, history, self._report)
         self._children = Children(around, self._changed.set)
+        self._outside = OutsideSteps(around, history, self.missed)
         self._writer = Writer(around, history, self.receipt)
 
     @property
@@ -148,6 +151,7 @@ class Hold:
         finally:
             self._attempts.stop("the run is not held here any more")
             self._children.close()
+            self._outside.close()
             self._around.slots.forget(self)
 
     async def _work(self) -> None:
@@ -188,6 +192,7 @@ class Hold:
     async def _take_turn(self) -> Batch:
         self._wants_slot = False
         instance = await self._live_instance()
+        self._outside.follow(instance.open_steps().values())
         turn = Turn(
             history=self.history,
             instance=instance,
@@ -198,6 +203,7 @@ class Hold:
             now_ms=self._around.clock(),
             runtime_id=self._around.options.runtime_id,
             public_url=self._around.options.public_url,
+            outside=self._outside,
             take_slot=self._take_slot,
             answers=await self._children.answers(instance.open_steps().values()),
             is_draining=self._around.is_draining,
@@ -292,9 +298,15 @@ class Hold:
         retries = [
             step.retry_time_ms
             for step in self.instance.open_steps().values()
-            if step.retry_time_ms and step.is_wanted and step.step_id not in self._attempts.running
+            if step.retry_time_ms and self._is_ours_to_move(step)
         ]
         return min([*self.instance.open_waits().values(), *retries], default=None)
+
+    def _is_ours_to_move(self, step: OpenStep) -> bool:
+        """Whether we act when a retry of the step is due: to begin it here, or to call it off that is outside."""
+        if self._outside.have(step):
+            return not step.is_wanted
+        return step.is_wanted and step.step_id not in self._attempts.running
 
     async def _sleep_until(self, until_ms: int | None) -> None:
         timer = None

@@ -43,4 +43,10 @@ class WorkerOptions:
     #: Where webhooks of the runs taken up here are reached, without a slash at the end; "" is nowhere.
     public_url: str = ""
 
+    #: Step queues whose tasks run here; "*" is every queue of the steps that are registered here.
+    queues: tuple[str, ...] = ()
+
+    #: Whether steps with a queue of their own are handed out as tasks; else they run here like all others.
+    hands_out_steps: bool = True
+
     replay_always: bool = False

@@ -27,6 +27,15 @@ class Slots:
         self._taken += 1
         return True
 
+    @property
+    def are_taken(self) -> bool:
+        """Whether none is free."""
+        return self._taken >= self._count
+
+    def exceed(self) -> None:
+        """Take a slot whether one is free or not: for work that has begun already."""
+        self._taken += 1
+
     def give_back(self) -> None:
         """Free a slot and tell everyone who waits."""
         self._taken -= 1

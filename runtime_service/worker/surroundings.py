@@ -8,6 +8,7 @@ from typing import Protocol
 from holdfast.definitions import Registry
 from runtime_service.steps.runner import StepRunner
 from runtime_service.store import Store
+from runtime_service.tasks.ends import StepEnds
 from runtime_service.worker.clock import StoreClock
 from runtime_service.worker.counters import Counters
 from runtime_service.worker.feed import Feed
@@ -28,6 +29,7 @@ class Surroundings(Protocol):
     runner: StepRunner
     feed: Feed
     hooks: HookDirectory
+    ends: StepEnds
 
     @property
     def is_draining(self) -> bool: ...

@@ -15,6 +15,7 @@ from runtime_service.replay.instance import Instance
 from runtime_service.replay.open_entities import OpenStep
 from runtime_service.worker.batch import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Batch, Start, fitting
 from runtime_service.worker.history import History
+from runtime_service.worker.outside_steps import OutsideSteps
 
 
 @dataclass(slots=True)
@@ -24,6 +25,7 @@ class Turn:
     ``outcomes``: facts of local attempts not yet written. ``answers``: step id → result of passive steps whose time
     has come. ``left_over``: decisions that did not fit the last
     batch. ``is_running``: step ids with a local attempt. ``take_slot``: asks for the right to begin one.
+    ``outside``: the steps whose attempts run elsewhere.
     """
 
     history: History
@@ -35,6 +37,7 @@ class Turn:
     now_ms: int
     runtime_id: str
     public_url: str
+    outside: OutsideSteps
     take_slot: Callable[[], bool]
     answers: Mapping[str, event_pb2.Event] = field(default_factory=dict)
     is_draining: bool = False
@@ -46,6 +49,7 @@ class Turn:
         """Feed, conclude and choose; returns the batch to write, empty when there is nothing to do."""
         if not self.history.is_started:
             self._feed(_run_started(self.runtime_id, self.public_url))
+        self._call_off_outside()
         while self.outcomes and self._has_room_for(self.outcomes[0].ByteSize()):
             self._feed(self.outcomes.popleft())
         if not self.outcomes:
@@ -71,6 +75,12 @@ class Turn:
         self.fed_bytes += event.ByteSize()
         self.instance.deliver(event)
 
+    def _call_off_outside(self) -> None:
+        """End the steps that run outside and that nobody awaits: before anything else is fed, so by the log alone."""
+        for event in list(self.outside.called_off(self.instance.open_steps().values())):
+            if self._has_room_for(event.ByteSize()):
+                self._feed(event)
+
     def _answer_passive_steps(self) -> None:
         """End passive steps, as far as one write holds their results; each may call off the next."""
         for step_id, answer in self.answers.items():
@@ -89,7 +99,7 @@ class Turn:
                 self._feed(_attempt_lost(step))
 
     def _is_lost(self, step: OpenStep) -> bool:
-        return step.is_running and step.step_id not in self.is_running
+        return step.is_running and step.step_id not in self.is_running and not self.outside.have(step)
 
     def _was_last(self, step: OpenStep) -> bool:
         return step.attempt >= step.definition.retry.max_attempts and step.step_id not in self.forgiven
@@ -116,6 +126,7 @@ class Turn:
             at_least=0 if self.batch.fed else 1,
         )
         self.batch.decisions.extend(self.left_over.popleft() for _ in range(count))
+        self.batch.tasks.extend(self.outside.tasks(self.batch.decisions))
 
     def _begin_attempts(self) -> None:
         for step in self.instance.open_steps().values():
@@ -129,7 +140,8 @@ class Turn:
 
     def _may_begin(self, step: OpenStep) -> bool:
         due = step.is_running or (step.retry_time_ms or 0) <= self.now_ms
-        return step.is_wanted and due and not step.definition.is_passive and step.step_id not in self.is_running
+        is_elsewhere = step.definition.is_passive or step.step_id in self.is_running or self.outside.have(step)
+        return step.is_wanted and due and not is_elsewhere
 
 
 def _run_started(runtime_id: str, public_url: str) -> event_pb2.Event:

@@ -22,6 +22,10 @@ from runtime_service.replay.instance import Instance
 from runtime_service.replies import send_reply
 from runtime_service.steps.runner import StepRunner
 from runtime_service.store import Call, Store, milliseconds
+from runtime_service.tasks.ends import StepEnds
+from runtime_service.tasks.own import OwnTasks
+from runtime_service.tasks.reporting import Reporting
+from runtime_service.tasks.watching import Watching
 from runtime_service.worker.batch import committed
 from runtime_service.worker.child_runs import ChildRuns
 from runtime_service.worker.clock import StoreClock
@@ -71,6 +75,10 @@ class Worker:
         self.feed = Feed(store, self.clock.set)
         self.hooks = HookDirectory()
         self._leases = LeaseKeeper(store, options.lease_ms)
+        self.ends = StepEnds(store)
+        self.reporting = Reporting(store, self.clock, random.Random(), self.feed.tell)
+        self._own_tasks = OwnTasks(self, self.ends, self._leases, self.reporting)
+        self._serving_tasks: list[asyncio.Task[None]] = []
         self._holds: dict[str, Hold] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._cache: OrderedDict[str, tuple[History, Instance]] = OrderedDict()
@@ -104,6 +112,14 @@ class Worker:
         await self.feed.start()
         self._leases.start()
         self._claiming = asyncio.create_task(self._claim_until_drained(), name="holdfast-claims")
+        if self.options.hands_out_steps:
+            watching = Watching(
+                self.store, self.clock, random.Random(), self.reporting, consumer_id=self.options.runtime_id
+            )
+            self._serving_tasks = [
+                asyncio.create_task(watching.run(), name="holdfast-step-watches"),
+                asyncio.create_task(self._own_tasks.run(), name="holdfast-own-tasks"),
+            ]
 
     async def drain(self) -> None:
         """Claim nothing more, let attempts end within the drain time, give every run back. Idempotent."""
@@ -111,6 +127,10 @@ class Worker:
         if self._claiming is not None:
             self._claiming.cancel()
             await asyncio.gather(self._claiming, return_exceptions=True)
+        for task in self._serving_tasks:
+            task.cancel()
+        await asyncio.gather(*self._serving_tasks, return_exceptions=True)
+        draining = asyncio.create_task(self._own_tasks.drain(self.options.drain_seconds))
         for hold in list(self._holds.values()):
             hold.nudge()
         if self._tasks:
@@ -119,6 +139,7 @@ class Worker:
             hold.stop()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self.options.drain_seconds)
+        await draining
         self._leases.stop()
         await self.feed.stop()
         self.runner.close()

@@ -118,6 +118,8 @@ def _retry_policy(policy: payload_pb2.RetryPolicy, field: str) -> None:
     # 0 is what proto3 reads when nobody set it: the server default.
     if factor and not 1 <= factor < math.inf:
         raise invalid_field(f"{field}.backoff_coefficient", f"is {factor:g} and must be at least 1")
+    if policy.HasField("jitter") and not 0 <= policy.jitter <= 1:
+        raise invalid_field(f"{field}.jitter", f"is {policy.jitter:g} and must be between 0 and 1")
     for index, name in enumerate(policy.non_retryable_types):
         path = f"{field}.non_retryable_types[{index}]"
         checks.text(name, path, limits.WORKFLOW_NAME_CHARS_MAX, is_required=True)
@@ -126,6 +128,7 @@ def _retry_policy(policy: payload_pb2.RetryPolicy, field: str) -> None:
 def _step_started(started: event_pb2.StepStarted, field: str) -> None:
     _attempt(started, field)
     checks.text(started.worker_id, f"{field}.worker_id", limits.WRITER_CHARS_MAX)
+    checks.text(started.task_id, f"{field}.task_id", limits.GROUP_CHARS_MAX)
 
 
 def _step_completed(completed: event_pb2.StepCompleted, field: str) -> None:

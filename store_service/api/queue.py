@@ -150,8 +150,9 @@ async def extend(parts: Parts, request: api.ExtendLeasesRequest) -> list[api.Lea
     """Check and prolong, for the unary method and the stream."""
     checks.receipts(request.receipts, "receipts", is_required=True)
     lease_ms = queue_checks.lease_ms(request, "lease_duration")
+    progress = queue_checks.progress(request)
     now_ms = parts.clock()
-    return await parts.engine.write(lambda tx: leases.extend_many(tx, request.receipts, lease_ms, now_ms))
+    return await parts.engine.write(lambda tx: leases.extend_many(tx, request.receipts, lease_ms, now_ms, progress))
 
 
 def _enqueued(sent: tuple[str, bool]) -> api.EnqueueResponse:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from holdfast.refusal import invalid_field
-from holdfast.v1 import queue_service_pb2
+from holdfast.v1 import payload_pb2, queue_service_pb2
 from store_service import limits
 from store_service.api import checks, event_checks
 from store_service.rules import payloads
@@ -67,6 +67,15 @@ def lease_ms(request: Any, field: str, name: str = "lease_duration") -> int | No
     if value is not None and value > limits.LEASE_MS_MAX:
         raise invalid_field(field, f"is {value} ms; a lease lasts at most {limits.LEASE_MS_MAX} ms, extend it instead")
     return value
+
+
+def progress(request: queue_service_pb2.ExtendLeasesRequest) -> payload_pb2.Payload | None:
+    """Return `progress` in its stored form, None when absent. Raises INVALID_FIELD and TOO_LARGE."""
+    if not request.HasField("progress"):
+        return None
+    stored = payloads.normalise(request.progress, "progress")
+    event_checks.check_payload_size(stored, "progress")
+    return stored
 
 
 def bounded_ms(request: Any, name: str, field: str, least: int, most: int, default: int) -> int:

@@ -14,11 +14,12 @@ from types import MappingProxyType
 from typing import Final
 
 from holdfast.refusal import Refusal
-from holdfast.v1 import error_pb2, queue_service_pb2
+from holdfast.v1 import error_pb2, payload_pb2, queue_service_pb2
 from store_service import limits
 from store_service.engines.contract import MessageRow, QueueNote, Reader, Transaction
 from store_service.rules import clock
 from store_service.rules.queue import DEAD, LEASED, READY, note_group, put_back
+from store_service.rules.queue_reading import told
 
 LeaseResult = queue_service_pb2.LeaseResult
 
@@ -63,9 +64,18 @@ def nack_many(tx: Transaction, receipts: Sequence[str], wish: GiveBack, now_ms: 
     return [_nack(tx, receipt, wish, now_ms) for receipt in receipts]
 
 
-def extend_many(tx: Transaction, receipts: Sequence[str], lease_ms: int | None, now_ms: int) -> list[LeaseResult]:
-    """Prolong leases to ``lease_ms`` from now (None: the length each was taken with); one result a receipt."""
-    return [_extend(tx, receipt, lease_ms, now_ms) for receipt in receipts]
+def extend_many(
+    tx: Transaction,
+    receipts: Sequence[str],
+    lease_ms: int | None,
+    now_ms: int,
+    progress: payload_pb2.Payload | None = None,
+) -> list[LeaseResult]:
+    """Prolong leases to ``lease_ms`` from now (None: the length each was taken with); one result a receipt.
+
+    ``progress`` is kept with each message for its next consumer; None keeps what was said before.
+    """
+    return [_extend(tx, receipt, lease_ms, now_ms, progress) for receipt in receipts]
 
 
 def lease_lost(reader: Reader, receipt: str) -> Refusal:
@@ -129,12 +139,14 @@ def _nack(tx: Transaction, receipt: str, wish: GiveBack, now_ms: int) -> LeaseRe
     return _result(receipt, is_done=row is not None or tx.settled(trace))
 
 
-def _extend(tx: Transaction, receipt: str, lease_ms: int | None, now_ms: int) -> LeaseResult:
+def _extend(
+    tx: Transaction, receipt: str, lease_ms: int | None, now_ms: int, progress: payload_pb2.Payload | None
+) -> LeaseResult:
     row = tx.leased_message(receipt)
     if row is None:
         return _result(receipt, is_done=False)
     expire_ms = now_ms + (row.lease_ms if lease_ms is None else lease_ms)
-    tx.put_message(replace(row, lease_expire_ms=expire_ms))
+    tx.put_message(replace(row, lease_expire_ms=expire_ms, body=row.body if progress is None else told(row, progress)))
     if row.lease_expire_ms is None or expire_ms < row.lease_expire_ms:
         tx.note(QueueNote(row.queue, expire_ms))
     result = _result(receipt, is_done=True)

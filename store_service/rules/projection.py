@@ -129,6 +129,7 @@ def _step_started(draft: Draft, event: Event, at: int) -> None:
     step = _step(draft, event)
     step.status = entity_pb2.STEP_STATUS_RUNNING
     step.attempt, step.worker_id = event.step_started.attempt, event.step_started.worker_id
+    step.task_id = event.step_started.task_id
     if not step.HasField("start_time"):
         step.start_time.CopyFrom(event.create_time)
     step.ClearField("retry_time")

@@ -12,7 +12,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from holdfast.refusal import Refusal
-from holdfast.v1 import event_pb2, queue_service_pb2
+from holdfast.v1 import event_pb2, payload_pb2, queue_service_pb2
 from store_service import limits
 from store_service.engines.contract import MessageQuery, MessageRow, QueueCounts, Reader
 from store_service.rules import clock, views
@@ -46,7 +46,16 @@ def message_of(row: MessageRow) -> queue_service_pb2.QueueMessage:
     message.priority, message.last_reason = row.priority, row.last_reason
     message.delivery_count, message.max_deliveries = row.delivery_count, row.max_deliveries
     message.deliver_time.CopyFrom(clock.to_timestamp(row.deliver_ms))
+    if row.lease_expire_ms is not None:
+        message.lease_expire_time.CopyFrom(clock.to_timestamp(row.lease_expire_ms))
     return message
+
+
+def told(row: MessageRow, progress: payload_pb2.Payload) -> bytes:
+    """Return the body of a message with what its consumer said last."""
+    body = queue_service_pb2.QueueMessage.FromString(row.body)
+    body.progress.CopyFrom(progress)
+    return body.SerializeToString()
 
 
 def require_queue(reader: Reader, queue: str, now_ms: int) -> QueueCounts:
@@ -92,11 +101,13 @@ def list_messages(reader: Reader, page: Page, now_ms: int) -> tuple[list[queue_s
 
 
 def show(message: queue_service_pb2.QueueMessage, view: View) -> queue_service_pb2.QueueMessage:
-    """Change the payload of a message in place to ``view``, and return it."""
-    if message.HasField("payload"):
-        # A payload is shown by the same rule wherever it stands; the rule speaks of events.
-        carrier = event_pb2.Event(hook_received=event_pb2.HookReceived(payload=message.payload))
-        message.payload.CopyFrom(views.show_event(carrier, view).hook_received.payload)
+    """Change the payloads of a message in place to ``view``, and return it."""
+    for name in ("payload", "progress"):
+        if message.HasField(name):
+            # A payload is shown by the same rule wherever it stands; the rule speaks of events.
+            shown: payload_pb2.Payload = getattr(message, name)
+            carrier = event_pb2.Event(hook_received=event_pb2.HookReceived(payload=shown))
+            shown.CopyFrom(views.show_event(carrier, view).hook_received.payload)
     return message
 
 
