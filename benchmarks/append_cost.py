@@ -179,7 +179,7 @@ async def store_whole(url: str, figures: Figures) -> None:
     """The handler as a server calls it: through the interceptor and the threads of the engine."""
     engine = await open_engine(url)
     api_of_store: Any = events_api.EventsApi(SimpleNamespace(engine=engine, clock=lambda: NOW_MS))  # type: ignore[arg-type]
-    call = Calls([lambda method, metadata: None])._unary("CreateEvents", api_of_store.CreateEvents)
+    call = Calls([lambda method: None])._unary("CreateEvents", api_of_store.CreateEvents)
     context = SimpleNamespace(invocation_metadata=lambda: ())
     for number in range(ROUNDS):
         run_id = f"run_whole_{number}"

@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+from holdfast import event_loop
 from store_service.server import serve
 from store_service.settings import StoreSettings
 
@@ -26,4 +27,4 @@ async def main(database: str, count_file: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
+    event_loop.run(main(sys.argv[1], Path(sys.argv[2])))

@@ -16,6 +16,7 @@ import structlog
 import typer
 from pydantic import ValidationError
 
+from holdfast import event_loop
 from holdfast.definitions import registry
 from holdfast.errors import HoldfastError, LoadFailed, NotReady
 from holdfast.queues import EVERY_QUEUE
@@ -77,7 +78,7 @@ def main(
     _load(modules)
     _tell_of_queues(settings)
     try:
-        asyncio.run(_serve_until_signal(settings))
+        event_loop.run(_serve_until_signal(settings))
     except (CannotListen, LoadFailed) as error:
         _refuse(str(error))
     except NotReady as error:

@@ -6,12 +6,12 @@ for wrong use. SIGTERM and SIGINT drain. Must never show a traceback for somethi
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 import pydantic
 import typer
 
+from holdfast import event_loop
 from holdfast.serving import CannotListen, log_to_stderr, stop_signals
 from store_service.engines.sqlite.errors import DatabaseUnusable
 from store_service.server import RunningStore, serve
@@ -39,7 +39,7 @@ def main(
         settings = StoreSettings(**{name: value for name, value in options.items() if value is not None})
     except pydantic.ValidationError as error:
         raise _wrong_use(_first_line(error)) from error
-    asyncio.run(_run(settings))
+    event_loop.run(_run(settings))
 
 
 async def _run(settings: StoreSettings) -> None:

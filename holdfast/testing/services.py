@@ -277,7 +277,7 @@ def _next_due_ms(tx: Transaction, now_ms: int) -> int | None:
 
 def _adopt(tx: Transaction, created: event_pb2.Event, now_ms: int) -> None:
     derived = rebuild.derive([created])
-    row = stored.row_of(created, checksum.FIRST)
+    row = stored.row_of(created, stored.time_of(created), checksum.FIRST)
     position = tx.insert_event(row)
     tx.put_run(replace(derived.run, head_checksum=checksum.own(row.checksum)))
     tx.put_attributes(created.run_id, derived.attributes)

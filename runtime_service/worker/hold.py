@@ -254,6 +254,8 @@ class Hold:
         await self._deliver(following if self.instance is not None and following else ())
         self._recorded.update(event.correlation_id for event in batch.events)
         self._begin(batch)
+        if batch.starts:
+            await _let_bodies_run()
         return True
 
     def _begin(self, batch: Batch) -> None:
@@ -379,3 +381,12 @@ class Hold:
     def _report(self, event: event_pb2.Event) -> None:
         self._outcomes.append(event)
         self._changed.set()
+
+
+async def _let_bodies_run() -> None:
+    """Give the attempts that just began two turns of the event loop: one for the body, one for telling its result.
+
+    The results of bodies that end at once are then in the very next turn, and one that finds nothing is saved.
+    """
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)

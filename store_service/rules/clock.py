@@ -37,6 +37,12 @@ def event_time(now_ms: int, head_at: int) -> int:
     return max(now_ms, head_at + 1)
 
 
+def batch_times(head_at: int, count: int) -> range:
+    """Return the times of the newest ``count`` events of a run, placed at one moment: only the first can be later than
+    the one before by more than 1."""
+    return range(head_at - count + 1, head_at + 1)
+
+
 def wall_time(now_ms: int, update_ms: int) -> int:
     """Return the wall clock clamped to the newest event of the run, so that it never goes back there."""
     return max(now_ms, update_ms)

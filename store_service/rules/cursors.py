@@ -83,9 +83,8 @@ def _number(value: int) -> bytes:
 
 
 def _check(kind: bytes, scope: bytes, body: bytes) -> bytes:
-    digest = hashlib.blake2b(digest_size=_CHECK_BYTES, person=kind)
-    digest.update(len(scope).to_bytes(4, "big") + scope + body)
-    return digest.digest()
+    checked = len(scope).to_bytes(4, "big") + scope + body
+    return hashlib.blake2b(checked, digest_size=_CHECK_BYTES, person=kind).digest()
 
 
 def _issue(kind: bytes, scope: bytes, body: bytes) -> str:

@@ -49,12 +49,15 @@ def between(reader: Reader, run_id: str, after_seq: int, head: Head, bytes_max: 
     count = head.seq - after_seq
     if count * _EVENT_BYTES_MIN > bytes_max:
         return nothing(run_id, after_seq, head)
-    rows = reader.events(run_id, after_seq=after_seq, before_seq=head.seq + 1, limit=count) if count else []
-    require_dense(run_id, after_seq, rows, count)
-    if sum(len(row.body) + _FRAME_BYTES for row in rows) > bytes_max:
-        return nothing(run_id, after_seq, head)
+    events: list[event_pb2.Event] = []
+    if count:
+        rows = reader.events(run_id, after_seq=after_seq, before_seq=head.seq + 1, limit=count)
+        require_dense(run_id, after_seq, rows, count)
+        if sum(len(row.body) + _FRAME_BYTES for row in rows) > bytes_max:
+            return nothing(run_id, after_seq, head)
+        events = [stored.event_of(row) for row in rows]
     return event_pb2.LogDelta(
-        events=[stored.event_of(row) for row in rows],
+        events=events,
         next_cursor=cursors.run_cursor(run_id, head.seq),
         head_seq=head.seq,
         state_updated_at=head.at,

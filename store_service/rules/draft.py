@@ -77,14 +77,15 @@ def _entity_in_work(row: EntityRow) -> Entity:
 class Draft:
     """One run in work; a run that does not exist yet has ``head_seq`` 0 and status 0.
 
-    ``run`` is the body of the run row; ``touched`` and ``tokens`` hold what `save` writes (a token that is None
-    is given back). ``found`` are entities that were looked up and not changed: the same is asked for by
-    ``admission.py`` and then by ``projection.py``, and read once.
+    ``run`` is the body of the run row, ``body`` what is stored of it; ``touched`` and ``tokens`` hold what `save`
+    writes (a token that is None is given back). ``found`` are entities that were looked up and not changed: the same
+    is asked for by ``admission.py`` and then by ``projection.py``, and read once.
     """
 
     run_id: str
     source: Source
     run: entity_pb2.Run = field(default_factory=entity_pb2.Run)
+    body: bytes = b""
     status: int = 0
     create_ms: int = 0
     update_ms: int = 0
@@ -157,7 +158,7 @@ class Draft:
             replay_seq=self.replay_seq,
             started_seq=self.started_seq,
             terminal_seq=self.terminal_seq,
-            body=self.run.SerializeToString(),
+            body=self.run.SerializeToString() if self.is_body_changed else self.body,
             head_checksum=self.head_checksum,
         )
 
@@ -168,6 +169,7 @@ def of_row(row: RunRow, source: Source) -> Draft:
         run_id=row.run_id,
         source=source,
         run=stored.body_of_run(row),
+        body=row.body,
         status=row.status,
         create_ms=row.create_ms,
         update_ms=row.update_ms,

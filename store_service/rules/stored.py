@@ -84,10 +84,10 @@ def time_of(event: event_pb2.Event) -> int:
     return at
 
 
-def row_of(event: event_pb2.Event, before: bytes) -> EventRow:
-    """Return the row of a committed event; ``before`` is the newest checksum of its log so far."""
+def row_of(event: event_pb2.Event, at: int, before: bytes) -> EventRow:
+    """Return the row of a placed event and its time; ``before`` is the newest checksum of its log so far."""
     is_of_entity = KINDS[event.type].entity is not None
-    at, body = time_of(event), event.SerializeToString()
+    body = event.SerializeToString()
     return EventRow(
         run_id=event.run_id,
         seq=event.seq,

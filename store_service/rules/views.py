@@ -60,7 +60,7 @@ def omit(payload: Payload) -> Payload:
     kept = Payload(
         content_type=payload.content_type,
         content_encoding=payload.content_encoding,
-        size_bytes=payloads.size_bytes(payload),
+        size_bytes=payload.size_bytes or payloads.size_bytes(payload),
     )
     # MergeFrom: `update` copies a map entry by entry in Python, and this runs for every payload of every append.
     kept.metadata.MergeFrom(payload.metadata)
@@ -74,7 +74,8 @@ def _show(found: Iterable[tuple[str, Payload]], view: View) -> None:
 
 
 def _leave_out(payload: Payload) -> None:
-    payload.size_bytes = payloads.size_bytes(payload)
+    # What is stored knows its size; counting the bytes of every text again would cost by the length.
+    payload.size_bytes = payload.size_bytes or payloads.size_bytes(payload)
     if body := payload.WhichOneof("body"):
         payload.ClearField(body)
 

@@ -94,7 +94,7 @@ async def test_an_event_of_another_log_in_its_place_is_found(book: Book, read: s
     before = await book.read(lambda reader: reader.event("run_1", SEQ))
     other = event_pb2.Event.FromString(before.body)
     other.step_created.input.text = '"forged"'
-    forged = stored.row_of(other, checksum.FIRST)
+    forged = stored.row_of(other, before.at, checksum.FIRST)
     await execute(book, "UPDATE events SET body = ?, checksum = ? WHERE seq = 3", forged.body, forged.checksum)
     refusal = await refusal_of(book.read(READS[read]))
     assert (refusal.reason, refusal.metadata["run_id"]) == ("CORRUPT_LOG", "run_1")
