@@ -1,4 +1,4 @@
-"""What `holdfast audit` asks of a store's database: every run against the laws, beside a running store too.
+"""What `holdfast audit` asks of a database: is the file whole, does every run keep the laws; beside a store or without.
 
 Owns the way from a database URL or a path to the sum of what was found. It only reads. The laws are in
 ``rules/audit.py``, the read-only file in ``engines/sqlite/inspection.py``.
@@ -6,13 +6,18 @@ Owns the way from a database URL or a path to the sum of what was found. It only
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from store_service.engines.contract import Reader
-from store_service.engines.sqlite.inspection import read_file
+from store_service.engines.sqlite.errors import DatabaseUnusable
+from store_service.engines.sqlite.inspection import damages_of, read_file
 from store_service.rules.audit import audit_runs
 
-_SQLITE = "sqlite:///"
+_SQLITE: Final = "sqlite:///"
+
+#: Stands for the run id where no single run is broken.
+_THE_FILE: Final = "the file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,15 @@ def audit_database(database: str) -> StoreAudit:
     """
     if "://" in database and not database.startswith(_SQLITE):
         raise ValueError(f"{database!r} is no SQLite database; expected sqlite:///file.db or a path")
-    return read_file(database.removeprefix(_SQLITE), _audit)
+    path = database.removeprefix(_SQLITE)
+    damages = tuple((_THE_FILE, text) for text in damages_of(path))
+    try:
+        found = read_file(path, _audit)
+    except DatabaseUnusable:
+        if not damages:
+            raise
+        found = StoreAudit("", 0, 0, ())
+    return replace(found, findings=damages + found.findings)
 
 
 def _audit(reader: Reader) -> StoreAudit:

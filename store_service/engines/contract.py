@@ -246,6 +246,9 @@ class Reader(StreamReads, Protocol):
 
     def runs(self, query: RunQuery) -> list[RunRow]: ...
 
+    def attributes(self, run_id: str) -> dict[str, str]:
+        """Return the searchable attributes of a run, as `runs` would find them."""
+
     def event(self, run_id: str, seq: int) -> EventRow | None: ...
 
     def events(

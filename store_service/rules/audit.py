@@ -93,6 +93,8 @@ def _of_run(reader: Reader, row: RunRow, log: Sequence[Event]) -> Iterator[str]:
     derived = rebuild.derive(log)
     if _comparable_run(derived.run) != _comparable_run(row):
         yield f"the run row is {row}, the log derives {derived.run}"
+    if (labels := reader.attributes(row.run_id)) != derived.attributes:
+        yield f"the attributes are {labels}, the log derives {derived.attributes}"
     yield from _entities(_entities_of(reader, row), derived.entities)
     for token in derived.tokens:
         if reader.token(token.token) != token:

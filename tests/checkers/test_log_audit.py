@@ -19,6 +19,7 @@ TAMPERING = {
     "ends at": "DELETE FROM events WHERE seq = 7",
     "not dense": "DELETE FROM events WHERE seq = 3",
     "the run row is": "UPDATE runs SET out_of_band_seq = 2",
+    "the attributes are": "UPDATE attributes SET value = '3' WHERE key = 'a'",
     "the row of": "UPDATE entities SET current_seq = current_seq + 1",
 }
 

@@ -80,6 +80,14 @@ async def test_put_head_moves_the_guard_and_leaves_the_body(engine: Engine, chan
     assert await engine.read(lambda tx: tx.run("run_a")) == replace(head, body=b"kept")
 
 
+async def test_attributes_come_back_as_they_were_put(engine: Engine) -> None:
+    await put_runs(engine, samples.run(), samples.run("run_b"))
+    await engine.write(lambda tx: tx.put_attributes("run_a", {"stage": "paid", "customer": "42"}))
+    await engine.write(lambda tx: tx.put_attributes("run_a", {"stage": "sent", "": ""}))
+    assert await engine.read(lambda tx: tx.attributes("run_a")) == {"stage": "sent", "": ""}
+    assert await engine.read(lambda tx: tx.attributes("run_b")) == {}
+
+
 async def test_put_head_of_an_unknown_run_is_an_error(engine: Engine) -> None:
     with pytest.raises(LookupError, match="run_x"):
         await engine.write(lambda tx: tx.put_head(samples.run("run_x")))

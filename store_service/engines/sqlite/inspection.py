@@ -6,19 +6,24 @@ itself refuses writes on it. Nothing of the engine's group commit is here; read 
 
 from __future__ import annotations
 
+import functools
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from store_service.engines.contract import Reader
 from store_service.engines.sqlite.connection import Session
 from store_service.engines.sqlite.errors import DatabaseUnusable
-from store_service.engines.sqlite.migration import known_migrations, schema_version
+from store_service.engines.sqlite.migration import known_migrations, migrate, schema_version
 from store_service.engines.sqlite.reader import SqliteReader
 
 T = TypeVar("T")
+
+#: Findings of one file; past so many it does not matter what the others are.
+_DAMAGES_MAX: Final = 100
 
 
 def read_file(path: str, query: Callable[[Reader], T]) -> T:
@@ -27,6 +32,38 @@ def read_file(path: str, query: Callable[[Reader], T]) -> T:
     Raises DatabaseUnusable when there is no file, when it is not a store (ForeignDatabase), or when its schema is
     not the one of this version.
     """
+    with _snapshot(path) as session:
+        return query(SqliteReader(session))
+
+
+def damages_of(path: str) -> list[str]:
+    """Return what is broken in a database file apart from its rows: pages, trees, indexes, schema; empty when whole.
+
+    Reads the whole file. Raises DatabaseUnusable as `read_file` does.
+    """
+    with _snapshot(path) as session:
+        found = [text for (text,) in session.all(f"PRAGMA integrity_check({_DAMAGES_MAX})") if text != "ok"]
+        changed = set(_schema(session)) ^ set(_schema_of_this_version())
+        return found + [f"the schema differs from that of this version at {name}" for name in sorted(dict(changed))]
+
+
+def _schema(session: Session) -> list[tuple[str, str]]:
+    return [(name, sql) for name, sql in session.all("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")]
+
+
+@functools.cache
+def _schema_of_this_version() -> list[tuple[str, str]]:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        session = Session(connection)
+        migrate(session, 0)
+        return _schema(session)
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _snapshot(path: str) -> Iterator[Session]:
     if not os.path.isfile(path):
         raise DatabaseUnusable(path, f"there is no database {path}")
     try:
@@ -37,8 +74,9 @@ def read_file(path: str, query: Callable[[Reader], T]) -> T:
         session = Session(connection)
         session.execute("BEGIN")
         _check_schema(session, path)
-        return query(SqliteReader(session))
-    except sqlite3.Error as exc:
+        yield session
+    except (sqlite3.Error, UnicodeDecodeError) as exc:
+        # UnicodeDecodeError: SQLite quotes what it found in a damaged file, and sqlite3 decodes that strictly.
         raise DatabaseUnusable(path, f"database {path} cannot be read: {exc}") from exc
     finally:
         connection.close()

@@ -55,6 +55,9 @@ class SqliteReader(SqliteStreamReads):
         found.sort(key=lambda row: (row.create_ms, row.run_id), reverse=query.descending)
         return found[: query.limit]
 
+    def attributes(self, run_id: str) -> dict[str, str]:
+        return dict(self._session.all(statements.ATTRIBUTES, (run_id,)))
+
     def event(self, run_id: str, seq: int) -> EventRow | None:
         found = self._session.one(statements.EVENT, (run_id, seq))
         return None if found is None else rows.event_row(found)

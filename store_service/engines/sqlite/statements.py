@@ -59,6 +59,8 @@ SELECT expire_ms FROM runs WHERE expire_ms IS NOT NULL AND terminal_seq = 0 ORDE
 
 # --- attributes -------------------------------------------------------------------------------------------------
 
+ATTRIBUTES: Final = "SELECT key, value FROM attributes WHERE run_id = ?"
+
 DELETE_ATTRIBUTES: Final = "DELETE FROM attributes WHERE run_id = ?"
 
 INSERT_ATTRIBUTE: Final = "INSERT INTO attributes (key, value, run_id) VALUES (?, ?, ?)"
