@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-slow check lint generate generated-is-current bench model clean
+.PHONY: help install demo test test-fast test-slow check lint crash generate generated-is-current bench crash model clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test-fast: $(STAMP) ## run all tests but the storms and sweeps
 
 test-slow: $(STAMP) ## run the storms and sweeps, one after the other
 	$(BIN)/python -m pytest -m slow
+
+crash: $(STAMP) ## kill store and runtime everywhere, judge what is left (5 minutes; CRASH=--nightly: an hour)
+	$(BIN)/python -m tests.crash $(CRASH)
 
 lint: $(STAMP) ## style, types, import rules and the contract
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from typing import TypeVar
 from holdfast.refusal import Refusal
 from holdfast.v1 import store_service_pb2
 from store_service.auditing import audit_database
-from store_service.engines.sqlite import open_sqlite
+from store_service.engines.sqlite import open_sqlite, rows
 from store_service.engines.sqlite.connection import Session
 from store_service.engines.sqlite.errors import DatabaseUnusable
 from store_service.engines.sqlite.reader import SqliteReader
@@ -31,7 +31,13 @@ T = TypeVar("T")
 RUNS = 6
 
 #: Tables whose every row can be checked: against itself, or against the logs.
-TABLES = ("attributes", "entities", "events", "runs", "tokens")
+TABLES = (
+    "SELECT * FROM attributes",
+    f"SELECT {rows.ENTITY} FROM entities",
+    "SELECT * FROM events",
+    "SELECT * FROM runs",
+    "SELECT * FROM tokens",
+)
 
 #: UnicodeDecodeError: SQLite quotes what it found, and sqlite3 decodes that strictly.
 UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)
@@ -62,7 +68,7 @@ class Seen:
 def look(path: Path) -> Seen:
     """Read every log, digest every table and audit, as processes of their own would."""
     logs = {f"run_{number}": _read(path, f"run_{number}") for number in range(1, RUNS)}
-    return Seen(logs, _told(lambda: _with_session(path, partial(digest, tables=TABLES))), _audit(path))
+    return Seen(logs, _told(lambda: _with_session(path, partial(digest, queries=TABLES))), _audit(path))
 
 
 def silently_wrong(seen: Seen, truth: Seen) -> list[str]:

@@ -94,11 +94,11 @@ def recording(path: Path, checkpoint_pages: int, synchronous: str = "FULL") -> I
         recorder.close()
 
 
-def digest(session: Session, tables: Sequence[str] = ()) -> str:
-    """Return a digest of every row of these tables; none named: of every table."""
+def digest(session: Session, queries: Sequence[str] = ()) -> str:
+    """Return a digest of the rows of these queries; none given: of every row of every table."""
     found = hashlib.blake2b(digest_size=16)
-    for table in tables or [name for (name,) in session.all(_TABLES)]:
-        for row in sorted(repr(tuple(row)) for row in session.all(f'SELECT * FROM "{table}"')):
+    for query in queries or [f'SELECT * FROM "{name}"' for (name,) in session.all(_TABLES)]:
+        for row in sorted(repr(tuple(row)) for row in session.all(query)):
             found.update(row.encode())
     return found.hexdigest()
 
