@@ -26,6 +26,7 @@ from holdfast.definitions import (
 )
 from holdfast.durations import Duration, optional_duration_ms
 from holdfast.queues import checked_queue
+from holdfast.limits import check_line
 from holdfast.retry import RetryPolicy
 from holdfast.serialization import decode_result, encode_bound
 from holdfast.signatures import Signature
@@ -220,7 +221,7 @@ def checked_policy(retry: object) -> RetryPolicy:
 def _checked_text(value: object, what: str) -> str:
     if not isinstance(value, str) or len(value) > 128:
         raise ValueError(f"{what} must be text of at most 128 characters, got {value!r}")
-    return value
+    return check_line(value, what)
 
 
 def _types_around(frame: FrameType) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ batch into an error that names the line. Reaching one is ``LimitExceeded``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,6 +19,10 @@ PAYLOAD_BYTES_MAX: Final = 2 * 1024 * 1024
 #: Bytes of a response to a webhook's sender; and of one that is fixed when the webhook opens, which is in the log.
 RESPONSE_BYTES_MAX: Final = 1024 * 1024
 FIXED_RESPONSE_BYTES_MAX: Final = 64 * 1024
+
+#: What the names of things may not hold: control characters, and halves of UTF-16 pairs, which have no UTF-8.
+_NOT_IN_LINES: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 #: Characters of a hook token.
 TOKEN_CHARS_MAX: Final = 512
@@ -51,14 +56,21 @@ def check_payload(payload: payload_pb2.Payload, what: str) -> payload_pb2.Payloa
 
 
 def check_token(token: str) -> str:
-    """Return the token of a hook. Raises LimitExceeded when it is too long."""
+    """Return the token of a hook. Raises LimitExceeded when it is too long, ValueError for what no store takes."""
     if len(token) > TOKEN_CHARS_MAX:
         raise exceeded("token_chars", TOKEN_CHARS_MAX, len(token), f"the hook token {token[:40]!r}… is too long")
-    return token
+    return check_line(token, "the token of a hook")
+
+
+def check_line(text: str, what: str) -> str:
+    """Return a text that is one line of Unicode. Raises ValueError that begins with ``what`` for any other."""
+    if _NOT_IN_LINES.search(text):
+        raise ValueError(f"{what} must have no control characters and no lone surrogates, got {text[:80]!r}")
+    return text
 
 
 def check_attributes(changes: Mapping[str, str | None]) -> Mapping[str, str | None]:
-    """Return the changes. Raises LimitExceeded for a size, TypeError for what is no text."""
+    """Return the changes. Raises LimitExceeded for a size, TypeError and ValueError for what is no text."""
     if len(changes) > ATTRIBUTES_MAX:
         raise exceeded("attributes", ATTRIBUTES_MAX, len(changes), "too many attributes")
     for key, value in changes.items():
@@ -78,7 +90,10 @@ def _check_attribute(key: str, value: str | None) -> None:
         raise exceeded(
             "attribute_key_chars", ATTRIBUTE_KEY_CHARS_MAX, len(key), f"the attribute key {key[:40]!r} has a bad length"
         )
-    size = len(value.encode(errors="replace")) if value is not None else 0
+    check_line(key, "the key of an attribute")
+    if value is not None and _SURROGATE.search(value):
+        raise ValueError(f"the value of attribute {key!r} must have no lone surrogates, got {value[:80]!r}")
+    size = len(value.encode()) if value is not None else 0
     if size > ATTRIBUTE_VALUE_BYTES_MAX:
         raise exceeded(
             "attribute_value_bytes", ATTRIBUTE_VALUE_BYTES_MAX, size, f"the value of attribute {key!r} is too long"

@@ -14,6 +14,9 @@ ENTITY_ID_CHARS_MAX: Final = 256
 #: Characters of the reason of a cancellation (the contract's limit).
 REASON_CHARS_MAX: Final = 512
 
+#: Characters of the source of a call (the contract's limit); the end of a longer one is kept.
+SOURCE_CHARS_MAX: Final = 512
+
 #: Objects that one eviction looks at in search of suspended coroutines.
 EVICTION_OBJECTS_MAX: Final = 200_000
 

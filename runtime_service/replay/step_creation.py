@@ -13,6 +13,7 @@ from holdfast.context import StepCall
 from holdfast.definitions import StepDefinition
 from holdfast.retry import RetryPolicy
 from holdfast.v1 import event_pb2, payload_pb2
+from runtime_service.replay.limits import SOURCE_CHARS_MAX
 
 
 def step_created(step_id: str, call: StepCall) -> event_pb2.Event:
@@ -20,7 +21,8 @@ def step_created(step_id: str, call: StepCall) -> event_pb2.Event:
     event = event_pb2.Event(correlation_id=step_id)
     event.step_created.CopyFrom(_template(call.definition))
     event.step_created.input.CopyFrom(call.input)
-    event.step_created.source = call.source
+    # The end tells the file and the line; a path alone may be longer than what the store takes.
+    event.step_created.source = call.source[-SOURCE_CHARS_MAX:]
     return event
 
 

@@ -144,6 +144,8 @@ def test_generators_are_refused() -> None:
         ("heartbeat_timeout", "1 fortnight"),
         ("retry", 3),
         ("queue", 5),
+        ("queue", "No Such Letters"),
+        ("queue", "x" * 129),
     ],
 )
 def test_a_bad_option_is_refused_where_it_is_written_and_registers_nothing(option: str, value: Any) -> None:
@@ -151,6 +153,14 @@ def test_a_bad_option_is_refused_where_it_is_written_and_registers_nothing(optio
     with pytest.raises(ValueError):
         step(**{option: value})(lambda: None)
     assert registry.definitions == before
+
+
+def test_a_version_is_one_line_of_text() -> None:
+    async def body() -> None: ...
+
+    for wrong in ("1\n", "x" * 129, 3):
+        with pytest.raises(ValueError, match="version"):
+            workflow(version=wrong)(body)  # type: ignore[arg-type]
 
 
 def test_an_unknown_name_is_answered_with_the_names_that_come_near() -> None:

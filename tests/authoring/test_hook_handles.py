@@ -74,7 +74,7 @@ def test_a_hook_shows_its_schema_and_metadata_to_senders() -> None:
 
 def test_a_bad_token_or_metadata_is_refused_at_the_call() -> None:
     with in_workflow() as desk:
-        for wrong in ("", 3):
+        for wrong in ("", 3, "a\nb", "\x00", "\ud800"):
             with pytest.raises(ValueError, match="token"):
                 hook(token=wrong)  # type: ignore[arg-type]
         with pytest.raises(LimitExceeded):

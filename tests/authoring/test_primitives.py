@@ -168,3 +168,10 @@ async def test_the_limit_on_attributes_counts_those_that_are_there() -> None:
 def test_attributes_are_text() -> None:
     with in_workflow(), pytest.raises(TypeError, match="must be text"):
         set_attributes(attempt=3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("changes", [{"a\nb": "x"}, {"\x00": None}, {"k": "\ud800"}], ids=ascii)
+def test_attributes_that_no_store_takes_are_refused_at_the_call(changes: dict[str, str | None]) -> None:
+    with in_workflow() as desk, pytest.raises(ValueError, match="must have no"):
+        set_attributes(**changes)
+    assert desk.attributes == {}
