@@ -25,8 +25,8 @@ from holdfast.definitions import (
     registry,
 )
 from holdfast.durations import Duration, optional_duration_ms
-from holdfast.queues import checked_queue
 from holdfast.limits import check_line
+from holdfast.queues import checked_queue
 from holdfast.retry import RetryPolicy
 from holdfast.serialization import decode_result, encode_bound
 from holdfast.signatures import Signature
