@@ -1,11 +1,14 @@
 """``python -m store_service``: one store server until it is told to stop.
 
 Owns the command line: options over environment, one line on stdout when it serves, exit code 2 and one line on stderr
-for wrong use. SIGTERM and SIGINT drain. Must never show a traceback for something that the user can put right.
+for wrong use. SIGTERM and SIGINT drain; so does a database that failed, and the exit code is 1 then. Must never show a
+traceback for something that the user can put right.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
 from typing import Annotated, Any
 
 import pydantic
@@ -17,6 +20,7 @@ from store_service.engines.sqlite.errors import DatabaseUnusable
 from store_service.server import RunningStore, serve
 from store_service.settings import StoreSettings
 
+_DATABASE_FAILED = 1
 _WRONG_USE = 2
 
 
@@ -39,15 +43,27 @@ def main(
         settings = StoreSettings(**{name: value for name, value in options.items() if value is not None})
     except pydantic.ValidationError as error:
         raise _wrong_use(_first_line(error)) from error
-    event_loop.run(_run(settings))
+    if event_loop.run(_run(settings)):
+        # Not an ordinary end: that would close the database, and closing writes to it.
+        os._exit(_DATABASE_FAILED)
 
 
-async def _run(settings: StoreSettings) -> None:
+async def _run(settings: StoreSettings) -> str:
+    """Serve until told to stop, or until the database fails; returns why it failed."""
     with stop_signals() as stopped:
         store = await _start(settings)
         print(f"holdfast store listening on {store.address} ({settings.database})", flush=True)
-        await stopped.wait()
+        failure = await _end(store, stopped)
     await store.drain()
+    return failure
+
+
+async def _end(store: RunningStore, stopped: asyncio.Event) -> str:
+    failing, stopping = asyncio.ensure_future(store.failed()), asyncio.ensure_future(stopped.wait())
+    ended, _ = await asyncio.wait({failing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    failing.cancel()
+    stopping.cancel()
+    return failing.result() if failing in ended else ""
 
 
 async def _start(settings: StoreSettings) -> RunningStore:

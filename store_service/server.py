@@ -51,6 +51,13 @@ class RunningStore:
         """Wait until the port is closed."""
         await self._server.grpc.wait_for_termination()
 
+    async def failed(self) -> str:
+        """Wait until the database takes no more writes from this process, and return why.
+
+        What to do then: drain, and end the process without more (`os._exit`), so that nothing writes to the file.
+        """
+        return await self.parts.engine.failed()
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -397,6 +397,12 @@ class Engine(Protocol):
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` on the event loop after each commit, in commit order; returns the way to stop."""
 
+    async def failed(self) -> str:
+        """Wait until this process must not write to the database any more, and return why. Whoever serves it stops.
+
+        An engine that can go on after every error never returns.
+        """
+
     @property
     def statements(self) -> int:
         """SQL statements executed since the start, for the idle test."""

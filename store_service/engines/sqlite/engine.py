@@ -34,6 +34,9 @@ READERS: Final = 2
 #: When a caller may try again that met a full queue of writes: about half of the queue is done by then.
 RETRY_AFTER_MS: Final = 500
 
+#: Connections that must not even be closed; the end of the process takes them.
+_ABANDONED: Final[list[Lane]] = []
+
 _log = logging.getLogger(__name__)
 
 
@@ -98,6 +101,7 @@ class SqliteEngine:
         self._is_idle.set()
         self._listeners: list[Listener] = []
         self._failure: str = ""
+        self._failing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._closed: asyncio.Future[None] | None = None
 
     async def write(self, unit: Callable[[Transaction], T]) -> T:
@@ -142,6 +146,10 @@ class SqliteEngine:
 
         return stop
 
+    async def failed(self) -> str:
+        """Wait for an error that leaves the file behind this handle in an unknown state; see ``contract.Engine``."""
+        return await asyncio.shield(self._failing)
+
     @property
     def statements(self) -> int:
         """SQL statements executed since the start, transactions included."""
@@ -157,9 +165,13 @@ class SqliteEngine:
         await self._is_idle.wait()
         for reader in self._readers:
             await reader.close()
+        if self._failure:
+            # SQLite checkpoints when it closes: that would be a write to a file whose state is not known.
+            _ABANDONED.append(self._writer)
+            self._ownership.release()
+            return
         try:
-            if not self._failure:
-                await self._writer.run(lambda session: session.all("PRAGMA wal_checkpoint(TRUNCATE)"))
+            await self._writer.run(lambda session: session.all("PRAGMA wal_checkpoint(TRUNCATE)"))
         finally:
             await _close([self._writer], self._ownership)
 
@@ -213,6 +225,8 @@ class SqliteEngine:
         if is_broken_by(error):
             _log.critical("the database failed and takes no more writes until the store is restarted: %s", error)
             self._failure = f"the database failed ({error}); the store takes no writes until it is restarted"
+            if not self._failing.done():
+                self._failing.set_result(self._failure)
             refused += self._waiting
             self._waiting.clear()
         for write in refused:

@@ -9,6 +9,7 @@ process. Proof: the conformance suite; what it says of units that wait for each 
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import secrets
@@ -94,6 +95,11 @@ class MemoryEngine:
                 self._listeners.remove(listener)
 
         return stop
+
+    async def failed(self) -> str:
+        """Wait for ever: memory has no disk that fails."""
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
 
     @property
     def statements(self) -> int:
