@@ -38,6 +38,9 @@ log = structlog.get_logger(__name__)
 _POLL_MS: Final = 30_000
 _PAUSE_SECONDS: Final = 0.2
 
+#: Seconds to give tasks back when the process drains, however little time its attempts get.
+_GIVE_BACK_SECONDS: Final = 5.0
+
 
 class OwnTasks:
     """The tasks that this runtime runs. ``run()`` takes them until it is cancelled, then ``drain()``."""
@@ -77,7 +80,9 @@ class OwnTasks:
             await asyncio.wait(self._running, timeout=seconds)
         self._is_drained.set()
         if self._running:
-            await asyncio.wait(self._running, timeout=seconds)
+            await asyncio.wait(self._running, timeout=_GIVE_BACK_SECONDS)
+        for task in list(self._running):
+            task.cancel()
 
     def _queues(self) -> list[str]:
         return [step_queue(it.queue, it.name) for it in self._around.registry.steps.values() if self._serves(it)]

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from holdfast import RetryPolicy, StepFailed, heartbeat, hook, last_heartbeat, remote_step, step, step_info, workflow
+from holdfast import (
+    RetryPolicy,
+    StepFailed,
+    heartbeat,
+    hook,
+    last_heartbeat,
+    remote_step,
+    set_attributes,
+    step,
+    step_info,
+    stream,
+    workflow,
+)
 
 QUICK = RetryPolicy(max_attempts=3, initial_interval=0.05, backoff=1, jitter=0)
 
@@ -85,4 +98,26 @@ async def queued(value: str) -> str:
     return await local(value)
 
 
-ALL = (film, call, both, race, queued, render, watched, once, patient, local)
+@step(name="outside.noted", queue="gpu", retry=RetryPolicy(max_attempts=1))
+async def noted(folder: str) -> str:
+    """Leave an attribute, a streamed item and a file; wait for another file, or for the end."""
+    await set_attributes(stage="working")
+    await stream("progress", type=str).write("begun")
+    began, gate = Path(folder, "began"), Path(folder, "gate")
+    with began.open("a") as file:  # noqa: ASYNC230
+        file.write(f"{step_info().attempt} ")
+    try:
+        while not gate.exists():  # noqa: ASYNC110, ASYNC240 - the gate is opened by the test
+            await asyncio.sleep(0.02)
+    except asyncio.CancelledError:
+        Path(folder, "cancelled").touch()  # noqa: ASYNC240
+        raise
+    return f"attempt {step_info().attempt}"
+
+
+@workflow(name="outside.noting")
+async def noting(folder: str) -> str:
+    return await noted(folder)
+
+
+ALL = (noting, noted, film, call, both, race, queued, render, watched, once, patient, local)

@@ -52,9 +52,14 @@ class Worker:
     async def complete(self, task: pb.StepTask, value: Any) -> None:
         await self.stub.CompleteStep(pb.CompleteStepRequest(task_token=task.task_token, output=payload(value)))
 
-    async def fail(self, task: pb.StepTask, kind: str, message: str, **fields: Any) -> pb.FailStepResponse:
-        failure = payload_pb2.Failure(type=kind, message=message, **fields)
-        return await self.stub.FailStep(pb.FailStepRequest(task_token=task.task_token, failure=failure))
+    async def fail(
+        self, task: pb.StepTask, kind: str, message: str, *, retry_ms: int | None = None, **fields: Any
+    ) -> pb.FailStepResponse:
+        request = pb.FailStepRequest(task_token=task.task_token)
+        request.failure.CopyFrom(payload_pb2.Failure(type=kind, message=message, **fields))
+        if retry_ms is not None:
+            request.retry_delay.FromMilliseconds(retry_ms)
+        return await self.stub.FailStep(request)
 
     async def release(self, task: pb.StepTask) -> None:
         await self.stub.ReleaseStep(pb.ReleaseStepRequest(task_token=task.task_token, reason="not now"))
