@@ -20,6 +20,9 @@ from holdfast.errors import SerializationError
 from holdfast.plain import in_order, plain
 from holdfast.typed_dicts import with_typed_dicts
 
+#: Characters of what a library said that an error repeats.
+_LINE_CHARS_MAX: Final = 300
+
 #: Configuration of every model, dataclass and TypedDict that does not say otherwise itself.
 _CONFIG: Final = {
     "ser_json_bytes": "base64",
@@ -224,7 +227,8 @@ def _words(error: ValidationError) -> str:
 
 
 def _problem(at: str, problem: Any) -> str:
-    got = "" if problem["type"] == "missing" else f", got {_cut(repr(problem['input']))}"
+    # The type and never the value: these words go into errors of the wire and into logs.
+    got = "" if problem["type"] == "missing" else f", got {type(problem['input']).__name__}"
     return f"{at}: {problem['msg']}{got}" if at else f"{problem['msg']}{got}"
 
 
@@ -237,8 +241,5 @@ def _unwrapped(error: BaseException) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return _cut(str(error).partition("\n")[0] or type(error).__name__, 300)
-
-
-def _cut(text: str, chars_max: int = 80) -> str:
-    return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
+    text = str(error).partition("\n")[0] or type(error).__name__
+    return text if len(text) <= _LINE_CHARS_MAX else text[: _LINE_CHARS_MAX - 1] + "…"

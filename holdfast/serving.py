@@ -28,7 +28,7 @@ from holdfast.interceptors import Calls
 from holdfast.refusal import Refusal
 from holdfast.security.exposure import tell_exposure
 from holdfast.security.files import FileProblem
-from holdfast.security.logged import describe_exceptions
+from holdfast.security.logged import LibraryFormatter, describe_exceptions
 from holdfast.security.settings import SecuritySettings
 
 #: Above the 4 MiB that clients accept: a batch that is too large gets a typed answer, not the transport's.
@@ -162,7 +162,9 @@ async def wait_for_signal() -> None:
 
 def log_to_stderr() -> None:
     """Send the log, structlog's and the standard library's, to stderr; stdout is for what people asked for."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LibraryFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -94,7 +94,7 @@ def _check_schema(payload: payload_pb2.Payload, schema: str, field: str) -> None
     except RecursionError:
         raise invalid_field(field, "is nested too deeply to be checked against the schema of the hook") from None
     if error is not None:
-        raise invalid_field(field, f"{_path(error)}{_short(error.message)}")
+        raise invalid_field(field, f"{_path(error)}{_short(_what_is_wrong(error))}")
 
 
 def _as_json(value: struct_pb2.Value, field: str) -> str:
@@ -120,6 +120,14 @@ def _validator(schema: str) -> Validator | None:
 def _path(error: ValidationError) -> str:
     path = "".join(f"[{part!r}]" for part in error.absolute_path)
     return f"{_short(path)}: " if path else ""
+
+
+def _what_is_wrong(error: ValidationError) -> str:
+    """Say what the schema asks for, not what came: the library's own messages quote the value."""
+    if error.validator == "required":
+        return str(error.message)
+    asked = json.dumps(error.validator_value, ensure_ascii=False)
+    return f"expected a value of type {asked}" if error.validator == "type" else f"breaks {error.validator}: {asked}"
 
 
 def _short(text: str) -> str:
