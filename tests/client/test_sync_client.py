@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from holdfast import HookNotFound, RunFailed, SyncClient
+from holdfast import (
+    Client,
+    HookNotFound,
+    RunFailed,
+    RunHandle,
+    StreamReader,
+    SyncClient,
+    SyncRunHandle,
+    SyncStreamReader,
+)
 from tests.client.shop import Approval, Order, approve, checkout, fail, rest
 
 
@@ -49,6 +59,19 @@ async def test_plain_code_follows_and_steers(runtime_address: str) -> None:
             assert resting.cancel("enough")
 
     await plain(work)
+
+
+@pytest.mark.parametrize(
+    ("plain_kind", "kind"), [(SyncClient, Client), (SyncRunHandle, RunHandle), (SyncStreamReader, StreamReader)]
+)
+def test_every_verb_is_there_with_the_same_options(plain_kind: type, kind: type) -> None:
+    def verbs(of: type) -> dict[str, list[str]]:
+        found = inspect.getmembers(of, inspect.isfunction)
+        return {name: list(inspect.signature(it).parameters) for name, it in found if not name.startswith("_")}
+
+    # The options of `start` are written out in its overloads, which mypy holds against calls.
+    assert verbs(plain_kind) | {"start": []} == verbs(kind) | {"start": []}
+    assert ("start" in verbs(plain_kind)) == ("start" in verbs(kind))
 
 
 async def test_leaving_the_events_early_closes_the_stream(runtime_address: str) -> None:
