@@ -16,7 +16,7 @@ import typer
 
 from holdfast import event_loop
 from holdfast.serving import CannotListen, log_to_stderr, stop_signals
-from store_service.engines.sqlite.errors import DatabaseUnusable
+from store_service.engines.errors import DatabaseUnusable
 from store_service.server import RunningStore, serve
 from store_service.settings import StoreSettings
 
@@ -30,7 +30,7 @@ def main(
     ] = None,
     database: Annotated[
         str | None,
-        typer.Option(help="sqlite:///file.db (relative) or sqlite:////srv/file.db. [HOLDFAST_DATABASE]"),
+        typer.Option(help="sqlite:///file.db (relative), sqlite:////srv/file.db or postgresql://… [HOLDFAST_DATABASE]"),
     ] = None,
     reflection: Annotated[
         bool | None, typer.Option(help="Serve gRPC reflection, for grpcurl. [HOLDFAST_REFLECTION]")

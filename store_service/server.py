@@ -81,7 +81,7 @@ async def serve(settings: StoreSettings, *, clock: Clock | None = None, engine: 
     if engine is None:
         engine = await open_engine(settings.database, pending_writes_max=settings.pending_writes_max)
     try:
-        return await _start(settings, clock or SteadyClock(), engine)
+        return await _start(settings, clock or SteadyClock(engine.wall_ns), engine)
     except BaseException:
         await engine.close()
         raise

@@ -12,10 +12,26 @@ from pathlib import Path
 import pytest
 
 from tests.support.clocks import ManualClock
+from tests.support.postgres import PostgresServer
 from tests.support.store import Store, StoreProcess, running_store
 
 # No runtime of the tests opens the default HTTP port, in this process or a child: somebody else's may have it.
 os.environ["HOLDFAST_HTTP"] = ""
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One server for the whole session, without fsync; for what it keeps, not for what survives its crash."""
+    server = PostgresServer(is_durable=False)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of an empty, migrated database."""
+    with postgres_server.database() as url:
+        yield url
 
 
 @pytest.fixture

@@ -278,11 +278,11 @@ def _next_due_ms(tx: Transaction, now_ms: int) -> int | None:
 def _adopt(tx: Transaction, created: event_pb2.Event, now_ms: int) -> None:
     derived = rebuild.derive([created])
     row = stored.row_of(created, stored.time_of(created), checksum.FIRST)
-    position = tx.insert_event(row)
+    tx.insert_event(row)
     tx.put_run(replace(derived.run, head_checksum=checksum.own(row.checksum)))
     tx.put_attributes(created.run_id, derived.attributes)
     queue.enqueue(tx, waking.message_for(stored.run_of(derived.run), created.run_created), now_ms)
-    tx.note(EventNote(created.run_id, created.seq, position, terminal=False, kinds=frozenset((created.type,))))
+    tx.note(EventNote(created.run_id, created.seq, terminal=False, kinds=frozenset((created.type,))))
     if derived.run.expire_ms is not None:
         tx.note(ExpiryNote(derived.run.expire_ms))
 

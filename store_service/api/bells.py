@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from store_service.engines.contract import DeletedNote, Engine, EventNote, Note
+from store_service.engines.contract import DeletedNote, Engine, EventNote, MissedNotes, Note
 from store_service.engines.stream_contract import StreamNote
 
 #: Where the bells of watches over all runs hang.
@@ -86,7 +86,10 @@ class Bells:
 
     def _take_notes(self, notes: Sequence[Note]) -> None:
         for note in notes:
-            if isinstance(note, EventNote | DeletedNote | StreamNote):
+            if isinstance(note, MissedNotes):
+                for bell in set().union(*self._hung.values()):
+                    bell.ring()
+            elif isinstance(note, EventNote | DeletedNote | StreamNote):
                 for name in (ALL_RUNS, note.run_id):
                     for bell in self._hung.get(name, ()):
                         bell.tell(note)

@@ -23,12 +23,15 @@ from holdfast.refusal import Refusal
 from holdfast.v1 import queue_service_pb2
 from store_service.api.alarm import Alarm
 from store_service.api.clock import Clock
-from store_service.engines.contract import Engine, Note, QueueNote, Transaction
+from store_service.engines.contract import Engine, MissedNotes, Note, QueueNote, Transaction
 from store_service.rules import leases, queue
 
 log = structlog.get_logger(__name__)
 
 Leased = list[queue_service_pb2.LeasedMessage]
+
+#: When to look again at a lease that is over and that another store has hold of at this moment.
+_LOOK_AGAIN_MS: Final = 20
 
 #: `last_reason` of a message whose consumer went away while it was handed out.
 WENT_AWAY: Final = "its consumer went away"
@@ -160,6 +163,9 @@ class Delivery:
     def _take_notes(self, notes: Sequence[Note]) -> None:
         now_ms: int | None = None
         for note in notes:
+            if isinstance(note, MissedNotes):
+                self._hot.update(self._interest)
+                self._work.set()
             if not isinstance(note, QueueNote) or note.queue not in self._interest:
                 continue
             now_ms = self._clock() if now_ms is None else now_ms
@@ -222,9 +228,10 @@ class Delivery:
             elif messages or not caller.may_wait:
                 self._leave(caller)
                 _answer(caller, messages)
+        soon_ms = self._clock() + _LOOK_AGAIN_MS
         for name, at_ms in found.next_ready_ms.items():
             if at_ms is not None and name in self._interest:
-                self._look_again(name, at_ms)
+                self._look_again(name, max(at_ms, soon_ms))
         self._set_alarm()
         return orphans
 

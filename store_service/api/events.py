@@ -18,6 +18,7 @@ from store_service.engines.contract import Transaction
 from store_service.rules import filling, reading, views
 from store_service.rules.append import Append, Appended, append
 from store_service.rules.kinds import KINDS
+from store_service.rules.needs import of_append
 from store_service.rules.stored import EntityMessage
 from store_service.rules.views import View
 
@@ -80,7 +81,8 @@ class EventsApi:
         view = views.resolve(request.view, views.OMITTED)
         wanted = wanted_by(request, events, lease_wake_ms)
         now_ms = self._parts.clock()
-        return await self._parts.engine.write(lambda tx: append_and_show(tx, wanted, view, now_ms))
+        needs = of_append(wanted)
+        return await self._parts.engine.write(lambda tx: append_and_show(tx, wanted, view, now_ms), needs)
 
 
 def check_create(request: Any, events: Sequence[event_pb2.Event], field: Callable[[int], str]) -> None:

@@ -16,13 +16,16 @@ import structlog
 from holdfast.refusal import Refusal
 from store_service.api.alarm import Alarm
 from store_service.api.clock import Clock
-from store_service.engines.contract import Engine, ExpiryNote, Note, Transaction
+from store_service.engines.contract import Engine, ExpiryNote, MissedNotes, Note, Transaction
 from store_service.rules import expiry
 
 log = structlog.get_logger(__name__)
 
 #: Runs and hooks of one unit: bounds the time that other writes wait.
 _UNIT_MAX: Final = 100
+
+#: Milliseconds until an expiry is looked at again that another store was writing.
+_LOOK_AGAIN_MS: Final = 20
 
 #: Milliseconds until a refused or failed expiry is tried again.
 _PAUSE_MS: Final = 1_000
@@ -55,6 +58,8 @@ class Expiries:
         for note in notes:
             if isinstance(note, ExpiryNote):
                 self._alarm.set_no_later_than(note.due_ms)
+            elif isinstance(note, MissedNotes):
+                self._is_due.set()
 
     async def _expire_for_ever(self) -> None:
         while True:
@@ -78,7 +83,8 @@ class Expiries:
 
     def _look_again_at(self, next_ms: int | None) -> None:
         if next_ms is not None:
-            self._alarm.set_no_later_than(next_ms)
+            # What is due and was passed over is under another store's hands at this moment.
+            self._alarm.set_no_later_than(max(next_ms, self._clock() + _LOOK_AGAIN_MS))
 
     def _look_again_after(self, error: Exception) -> None:
         log.error("expiry failed, next try follows", exc_info=error, pause_ms=_PAUSE_MS)

@@ -13,21 +13,21 @@ from typing import Final
 from store_service.engines.contract import Engine
 from store_service.engines.sqlite import open_sqlite
 
-_SHAPES: Final = "sqlite:///file.db (relative) or sqlite:////srv/file.db (absolute)"
+_SHAPES: Final = "sqlite:///file.db (relative), sqlite:////srv/file.db (absolute) or postgresql://user@host/database"
 
 
 async def open_engine(url: str, *, pending_writes_max: int = 10_000) -> Engine:
     """Open the database of a URL, creating and migrating it as needed.
 
-    ``sqlite:///file.db`` is relative to the working directory, ``sqlite:////srv/file.db`` absolute. At
-    most ``pending_writes_max`` units may wait for a commit. Raises ValueError for a URL that names no
-    engine of this version, and what the engine raises when its database cannot be used
-    (``sqlite.DatabaseUnusable``).
+    ``sqlite:///file.db`` is relative to the working directory, ``sqlite:////srv/file.db`` absolute;
+    ``postgresql://…`` is any URL that libpq takes. At most ``pending_writes_max`` units may wait for a commit.
+    Raises ValueError for a URL that names no engine, and ``errors.DatabaseUnusable`` when its database cannot be
+    used.
     """
     scheme, separator, rest = url.partition("://")
     opener = _OPENERS.get(scheme) if separator else None
     if opener is None:
-        raise ValueError(f"database URL {url!r} has no known scheme; use {_SHAPES} (postgresql is not in this version)")
+        raise ValueError(f"database URL {url!r} has no known scheme; use {_SHAPES}")
     return await opener(url, rest, pending_writes_max)
 
 
@@ -38,4 +38,15 @@ async def _open_sqlite(url: str, rest: str, pending_writes_max: int) -> Engine:
     return await open_sqlite(path, pending_writes_max=pending_writes_max)
 
 
-_OPENERS: Final = MappingProxyType[str, Callable[[str, str, int], Awaitable[Engine]]]({"sqlite": _open_sqlite})
+async def _open_postgres(url: str, rest: str, pending_writes_max: int) -> Engine:
+    # Imported here: who keeps a file needs no driver of PostgreSQL.
+    try:
+        from store_service.engines.postgres import Options, open_postgres
+    except ImportError as error:
+        raise ValueError(f"a postgresql:// URL needs the driver: pip install 'holdfast[postgres]' ({error})") from error
+    return await open_postgres(url, Options(pending_writes_max=pending_writes_max))
+
+
+_OPENERS: Final = MappingProxyType[str, Callable[[str, str, int], Awaitable[Engine]]](
+    {"sqlite": _open_sqlite, "postgresql": _open_postgres, "postgres": _open_postgres}
+)

@@ -199,14 +199,13 @@ class MessageQuery:
 
 @dataclass(frozen=True, slots=True)
 class EventNote:
-    """Told after a commit: the log of a run grew to ``head_seq``; ``position`` is store-wide and rising.
+    """Told after a commit: the log of a run grew to ``head_seq``.
 
     ``kinds`` are the EventTypes that were added, so that who waits for others is not woken.
     """
 
     run_id: str
     head_seq: int
-    position: int
     terminal: bool
     kinds: frozenset[int]
 
@@ -233,7 +232,26 @@ class DeletedNote:
     run_id: str
 
 
-Note = EventNote | QueueNote | ExpiryNote | DeletedNote | StreamNote
+@dataclass(frozen=True, slots=True)
+class MissedNotes:
+    """Told when notes of other processes on the same database were missed: look at everything that you wait for."""
+
+
+Note = EventNote | QueueNote | ExpiryNote | DeletedNote | StreamNote | MissedNotes
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a unit of work will surely ask for. An engine may fetch it beforehand, for many units at once.
+
+    Units with the same ``run_id`` run in the order in which they came; others may run beside each other. Never more
+    than a saving: a unit may ask for anything else, and need not ask for any of this.
+    """
+
+    run_id: str = ""
+    entities: Sequence[tuple[EntityKind, str]] = ()
+    receipts: Sequence[str] = ()
+    request_id: str = ""
 
 
 class Reader(StreamReads, Protocol):
@@ -315,8 +333,11 @@ class Transaction(Reader, StreamWrites, Protocol):
 
     def set_meta(self, key: str, value: str) -> None: ...
 
-    def insert_event(self, row: EventRow) -> int:
-        """Append an event and return its store-wide position."""
+    def peek_run(self, run_id: str) -> RunRow | None:
+        """Return a run without holding it: it may change before this unit commits. For what never changes of it."""
+
+    def insert_event(self, row: EventRow) -> None:
+        """Append an event. Its store-wide position is given with the commit, in commit order."""
 
     def put_run(self, row: RunRow) -> None:
         """Insert or replace a run."""
@@ -389,7 +410,9 @@ class Engine(Protocol):
 
     backend: str
 
-    async def write(self, unit: Callable[[Transaction], T]) -> T: ...
+    async def write(self, unit: Callable[[Transaction], T], needs: Needs | None = None) -> T:
+        """Run a unit in a commit. It may run more than once, each time as if it never had: when the database
+        refuses the commit for other writers' sake."""
 
     async def read(self, query: Callable[[Reader], T]) -> T:
         """Run a query on one consistent snapshot that includes every acknowledged write."""
@@ -406,6 +429,9 @@ class Engine(Protocol):
     @property
     def statements(self) -> int:
         """SQL statements executed since the start, for the idle test."""
+
+    def wall_ns(self) -> int:
+        """Return the wall clock that all processes on this database share, in epoch nanoseconds."""
 
     async def close(self) -> None: ...
 

@@ -48,14 +48,13 @@ def place(run: Draft, event: Event, origin: event_pb2.EventOrigin.ValueType, now
 
 def commit(tx: Transaction, run: Draft, events: Sequence[Event]) -> RunRow:
     """Write placed events and every row they changed, and note them for listeners. Returns the run row."""
-    position = 0
     for event, at in zip(events, clock.batch_times(run.head_at, len(events)), strict=True):
         stored_event = stored.row_of(event, at, run.head_checksum)
         run.head_checksum = checksum.own(stored_event.checksum)
-        position = tx.insert_event(stored_event)
+        tx.insert_event(stored_event)
     row = draft.save(tx, run)
     kinds = frozenset(event.type for event in events)
-    tx.note(EventNote(run.run_id, run.head_seq, position, bool(run.terminal_seq), kinds))
+    tx.note(EventNote(run.run_id, run.head_seq, bool(run.terminal_seq), kinds))
     _note_expiries(tx, run, events)
     return row
 

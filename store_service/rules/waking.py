@@ -49,7 +49,7 @@ def wake(
 
 def _wake_parent(tx: Transaction, run: entity_pb2.Run, now_ms: int) -> None:
     """The end of a run is news for the run that started it: it may wait for the result, let go of by everybody."""
-    row = tx.run(run.parent_run_id) if run.parent_run_id else None
+    row = tx.peek_run(run.parent_run_id) if run.parent_run_id else None
     if row is None or row.terminal_seq:
         return
     parent = stored.body_of_run(row)

@@ -14,16 +14,20 @@ import pytest
 
 from store_service.engines import open_engine
 from store_service.engines.contract import Engine
+from store_service.engines.postgres import Options, open_postgres
 from store_service.engines.sqlite.memory import MemoryDatabase, MemoryEngine
 
 Open = Callable[..., Awaitable[Engine]]
 
+#: Longer than a test: what a replica tells others is not the matter here.
+POLL_S = 300.0
 
-def _sqlite(folder: Path) -> Open:
+
+def _sqlite(folder: Path, request: pytest.FixtureRequest) -> Open:
     return partial(open_engine, f"sqlite:///{folder / 'holdfast.db'}")
 
 
-def _memory(folder: Path) -> Open:
+def _memory(folder: Path, request: pytest.FixtureRequest) -> Open:
     database = MemoryDatabase()
 
     async def open_again(**options: int) -> Engine:
@@ -32,14 +36,27 @@ def _memory(folder: Path) -> Open:
     return open_again
 
 
-_DATABASES: dict[str, Callable[[Path], Open]] = {"memory": _memory, "sqlite": _sqlite}
+def _postgres(folder: Path, request: pytest.FixtureRequest) -> Open:
+    url = request.getfixturevalue("postgres_url")
+
+    async def open_again(**options: int) -> Engine:
+        return await open_postgres(url, Options(poll_s=POLL_S, **options))
+
+    return open_again
+
+
+_DATABASES: dict[str, Callable[[Path, pytest.FixtureRequest], Open]] = {
+    "memory": _memory,
+    "postgres": _postgres,
+    "sqlite": _sqlite,
+}
 
 OpenAgain = Callable[[], Awaitable[Engine]]
 
 
 @pytest.fixture(params=sorted(_DATABASES))
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenAgain]:
-    opening = _DATABASES[request.param](tmp_path)
+    opening = _DATABASES[request.param](tmp_path, request)
     opened: list[Engine] = []
 
     async def open_again(**options: int) -> Engine:

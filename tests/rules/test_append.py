@@ -242,7 +242,7 @@ async def test_listeners_are_told_what_a_commit_means_for_them(book: Book) -> No
     await book.append("run_1", created, write.run_started(), write.hook_created(expire_time=expire))
     await asyncio.wait_for(told.wait(), 5)
     assert set(notes) == {
-        EventNote("run_1", 3, 3, False, frozenset((1, 2, 20))),
+        EventNote("run_1", 3, False, frozenset((1, 2, 20))),
         ExpiryNote(NOW + 9000),
         ExpiryNote(NOW + 70),
         QueueNote("runs", NOW),

@@ -290,7 +290,7 @@ class _Breakable:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
-    async def write(self, unit: Any) -> Any:
+    async def write(self, unit: Any, needs: Any = None) -> Any:
         if self.is_broken:
             raise ZeroDivisionError("secret detail of a bug")
         return await self._engine.write(unit)

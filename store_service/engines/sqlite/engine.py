@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 from holdfast.refusal import Refusal
 from holdfast.v1 import error_pb2
-from store_service.engines.contract import Engine, Listener, Note, Reader, Transaction
+from store_service.engines.contract import Engine, Listener, Needs, Note, Reader, Transaction
 from store_service.engines.sqlite.commit import Outcome, Unit, commit_together, is_broken_by, refusal_of
 from store_service.engines.sqlite.connection import Lane, Session, make_reader, make_writer, open_lane
 from store_service.engines.sqlite.errors import DatabaseUnusable
@@ -104,7 +105,7 @@ class SqliteEngine:
         self._failing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._closed: asyncio.Future[None] | None = None
 
-    async def write(self, unit: Callable[[Transaction], T]) -> T:
+    async def write(self, unit: Callable[[Transaction], T], needs: Needs | None = None) -> T:
         """Run a unit in the next commit; see ``contract.Engine``.
 
         A caller that is cancelled before its commit began takes its unit out; later the unit is
@@ -154,6 +155,10 @@ class SqliteEngine:
     def statements(self) -> int:
         """SQL statements executed since the start, transactions included."""
         return self._writer.executed + sum(reader.executed for reader in self._readers)
+
+    def wall_ns(self) -> int:
+        """Return the clock of this machine; see ``contract.Engine``."""
+        return time.time_ns()
 
     async def close(self) -> None:
         """Commit what waits, move the WAL into the file, and let the file go. Idempotent."""

@@ -15,11 +15,12 @@ import logging
 import secrets
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from holdfast.refusal import Refusal
-from store_service.engines.contract import Listener, Note, Reader, Transaction
+from store_service.engines.contract import Listener, Needs, Note, Reader, Transaction
 from store_service.engines.sqlite.commit import commit_together
 from store_service.engines.sqlite.connection import STATEMENTS_CACHED, Session
 from store_service.engines.sqlite.migration import migrate
@@ -67,7 +68,7 @@ class MemoryEngine:
         self._listeners: list[Listener] = []
         self._is_closed = False
 
-    async def write(self, unit: Callable[[Transaction], T]) -> T:
+    async def write(self, unit: Callable[[Transaction], T], needs: Needs | None = None) -> T:
         """Run a unit and commit it; see ``contract.Engine``."""
         self._check_open()
         (outcome,) = commit_together(self._session, [unit])
@@ -105,6 +106,10 @@ class MemoryEngine:
     def statements(self) -> int:
         """SQL statements executed since the start, transactions included."""
         return self._session.executed
+
+    def wall_ns(self) -> int:
+        """Return the clock of this machine; see ``contract.Engine``."""
+        return time.time_ns()
 
     async def close(self) -> None:
         """Take no more. Idempotent; the database stays."""

@@ -55,10 +55,11 @@ class SqliteTransaction(SqliteStreamWrites, SqliteReader):
     def set_meta(self, key: str, value: str) -> None:
         self._session.execute(statements.PUT_META, (key, value))
 
-    def insert_event(self, row: EventRow) -> int:
-        position = self._session.execute(statements.INSERT_EVENT, rows.event_parameters(row)).lastrowid
-        assert position is not None
-        return position
+    def peek_run(self, run_id: str) -> RunRow | None:
+        return self.run(run_id)
+
+    def insert_event(self, row: EventRow) -> None:
+        self._session.execute(statements.INSERT_EVENT, rows.event_parameters(row))
 
     def put_run(self, row: RunRow) -> None:
         self._session.execute(statements.PUT_RUN, rows.run_parameters(row))

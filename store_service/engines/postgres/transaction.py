@@ -1,0 +1,346 @@
+"""Writes of one unit of work, and the reads that they depend on: the ``Transaction`` of the contract.
+
+Owns which lock goes before which read. *Whatever is read of a run is read under the lock of its run row; whatever is
+read of a group, under the lock of its group; a token, request id, lease or waiting message under its own.* So a unit
+sees what nobody else can change before its commit, and rules need to know nothing of other writers. A key that was
+found free is inserted, never replaced: of two that found it free one fails and is tried again (``failures.py``). It
+must never begin or commit: ``commit.py`` does. Messages are in ``queue_transaction.py``, streams in
+``stream_transaction.py``.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from store_service.engines.contract import (
+    EntityKind,
+    EntityQuery,
+    EntityRow,
+    EventRow,
+    Note,
+    RequestRow,
+    RunQuery,
+    RunRow,
+    TokenRow,
+)
+from store_service.engines.postgres import queue_statements, rows, statements, stream_statements
+from store_service.engines.postgres.batch import UNKNOWN, Batch, Key, Writes
+from store_service.engines.postgres.reader import PostgresReader
+
+T = TypeVar("T")
+
+#: Everything that goes with a run but its messages; parameters: the run id.
+_DELETE_WITH_RUN = (
+    statements.DELETE_EVENTS,
+    statements.DELETE_PLACEMENTS,
+    statements.DELETE_ENTITIES,
+    statements.DELETE_ATTRIBUTES,
+    statements.DELETE_TOKENS_OF_RUN,
+    statements.DELETE_REQUESTS_OF_RUN,
+    stream_statements.DELETE_CHUNKS_OF_RUN,
+    stream_statements.DELETE_WRITERS_OF_RUN,
+    stream_statements.DELETE_STREAMS_OF_RUN,
+    statements.DELETE_RUN,
+)
+#: What time alone makes forgettable; parameters: now, limit.
+_FORGET = (statements.FORGET_REQUESTS, statements.FORGET_SETTLED, statements.FORGET_TOKENS)
+
+
+class UnitOfWork(PostgresReader):
+    """Logs: runs, events, entities, tokens, requests. Base of the whole transaction."""
+
+    __slots__ = ("_batch", "_has_savepoint", "_is_forgetful", "_known", "_replaced", "_writes", "notes")
+
+    def __init__(self, batch: Batch) -> None:
+        super().__init__(batch.session)
+        self._batch = batch
+        self._known: ChainMap[Key, Any] = ChainMap({}, batch.known)
+        self._writes = Writes()
+        self._has_savepoint = False
+        self._is_forgetful = False
+        #: Events of units before that were placed after this one's savepoint.
+        self._replaced: list[tuple[str, int, int]] = []
+        self.notes: list[Note] = []
+
+    # --- the life of a unit, for commit.py ------------------------------------------------------------------------
+
+    def keep(self) -> None:
+        """Hand to the batch what the unit wrote and knows."""
+        if self._has_savepoint:
+            self._session.send(statements.RELEASE)
+        if self._is_forgetful:
+            self._batch.known.clear()
+        self._batch.known.update(self._known.maps[0])
+        self._batch.writes.extend(self._writes)
+        self._batch.notes += self.notes
+
+    def undo(self) -> None:
+        """Leave no trace of the unit. What it knew goes too: it may have been read under locks that are gone."""
+        if self._has_savepoint:
+            self._session.send(statements.ROLLBACK_TO)
+            self._session.send(statements.RELEASE)
+            self._batch.held_groups.clear()
+            self._batch.writes.placed[:0] = self._replaced
+
+    def _flush(self) -> None:
+        """Send what waits to be written, so that the next read sees it."""
+        if not self._has_savepoint:
+            self._batch.send_pending()
+        if self._writes.statements:
+            self._savepoint()
+            sent, self._writes = self._writes, Writes(placed=self._writes.placed)
+            self._batch.send(sent)
+
+    # --- known rows -----------------------------------------------------------------------------------------------
+
+    def _get(self, key: Key, read: Callable[[], T]) -> T:
+        known = self._known.get(key, UNKNOWN)
+        if known is UNKNOWN:
+            known = self._known[key] = read()
+        return known  # type: ignore[no-any-return]
+
+    def _hold(self, run_id: str) -> RunRow | None:
+        """Lock a run and return it. Everything that is the run's is read after this."""
+        return self._get(("run", run_id), lambda: self._read_held_run(run_id))
+
+    def _read_held_run(self, run_id: str) -> RunRow | None:
+        found = self._session.one(statements.HOLD_RUN, (run_id,))
+        return None if found is None else rows.run_row(found)
+
+    def _settle(self, run_id: str) -> None:
+        """Lock a run and send what was written of it, before a list of its rows is read."""
+        self._hold(run_id)
+        if run_id in self._writes.runs or run_id in self._batch.writes.runs:
+            self._flush()
+
+    # --- reads ----------------------------------------------------------------------------------------------------
+
+    def meta(self, key: str) -> str | None:
+        value: str | None = self._get(("meta", key), lambda: self._session.scalar(statements.HOLD_META, (key,)))
+        return value
+
+    def run(self, run_id: str) -> RunRow | None:
+        return self._hold(run_id)
+
+    def peek_run(self, run_id: str) -> RunRow | None:
+        known = self._known.get(("run", run_id), UNKNOWN)
+        return super().run(run_id) if known is UNKNOWN else known
+
+    def runs(self, query: RunQuery) -> list[RunRow]:
+        self._flush()
+        return super().runs(query)
+
+    def attributes(self, run_id: str) -> dict[str, str]:
+        self._settle(run_id)
+        return super().attributes(run_id)
+
+    def event(self, run_id: str, seq: int) -> EventRow | None:
+        self._settle(run_id)
+        return super().event(run_id, seq)
+
+    def events(
+        self,
+        run_id: str,
+        *,
+        after_seq: int = 0,
+        before_seq: int | None = None,
+        limit: int,
+        descending: bool = False,
+        kinds: Sequence[int] = (),
+        entity_id: str = "",
+    ) -> list[EventRow]:
+        self._settle(run_id)
+        return super().events(
+            run_id,
+            after_seq=after_seq,
+            before_seq=before_seq,
+            limit=limit,
+            descending=descending,
+            kinds=kinds,
+            entity_id=entity_id,
+        )
+
+    def seq_at(self, run_id: str, at: int) -> int:
+        self._settle(run_id)
+        return super().seq_at(run_id, at)
+
+    def all_events(self, *, after_position: int, limit: int) -> list[tuple[int, EventRow]]:
+        self._flush()
+        return super().all_events(after_position=after_position, limit=limit)
+
+    def entity(self, run_id: str, kind: EntityKind, entity_id: str) -> EntityRow | None:
+        self._hold(run_id)
+        find = super().entity
+        return self._get(("entity", run_id, kind.value, entity_id), lambda: find(run_id, kind, entity_id))
+
+    def entities(self, query: EntityQuery) -> list[EntityRow]:
+        if query.run_id:
+            self._hold(query.run_id)
+        self._flush()
+        return super().entities(query)
+
+    def open_entities(self, run_id: str) -> list[EntityRow]:
+        self._settle(run_id)
+        found = super().open_entities(run_id)
+        self._known.update({("entity", run_id, row.kind.value, row.entity_id): row for row in found})
+        return found
+
+    def token(self, token: str) -> TokenRow | None:
+        return self._get(("token", token), lambda: self._read_held_token(token))
+
+    def _read_held_token(self, token: str) -> TokenRow | None:
+        found = self._session.one(statements.HOLD_TOKEN, (token,))
+        return None if found is None else rows.token_row(found)
+
+    def request(self, request_id: str) -> RequestRow | None:
+        return self._get(("request", request_id), lambda: self._read_held_request(request_id))
+
+    def _read_held_request(self, request_id: str) -> RequestRow | None:
+        found = self._session.one(statements.HOLD_REQUEST, (request_id,))
+        return None if found is None else rows.request_row(found)
+
+    def settled(self, receipt: str) -> bool:
+        find = super().settled
+        return self._get(("settled", receipt), lambda: find(receipt))
+
+    def next_expiry_ms(self) -> int | None:
+        self._flush()
+        return super().next_expiry_ms()
+
+    def expired_runs(self, now_ms: int, limit: int) -> list[RunRow]:
+        self._flush()
+        found = [rows.run_row(values) for values in self._session.all(statements.HOLD_EXPIRED_RUNS, (now_ms, limit))]
+        self._known.update({("run", row.run_id): row for row in found})
+        return found
+
+    def expired_hooks(self, now_ms: int, limit: int) -> list[EntityRow]:
+        self._flush()
+        held = list(map(rows.run_row, self._session.all(statements.HOLD_RUNS_OF_EXPIRED_HOOKS, (now_ms, limit))))
+        if not held:
+            return []
+        self._known.update({("run", row.run_id): row for row in held})
+        run_ids = [row.run_id for row in held]
+        found = list(map(rows.entity_row, self._session.all(statements.EXPIRED_HOOKS_OF, (run_ids, now_ms, limit))))
+        self._known.update({("entity", row.run_id, row.kind.value, row.entity_id): row for row in found})
+        return found
+
+    # --- writes ---------------------------------------------------------------------------------------------------
+
+    def set_meta(self, key: str, value: str) -> None:
+        self._writes.add(self._insert_or_put(("meta", key), statements.INSERT_META, statements.PUT_META), key, value)
+        self._known["meta", key] = value
+
+    def insert_event(self, row: EventRow) -> None:
+        self._writes.add(statements.INSERT_EVENT, *rows.event_parameters(row))
+        self._writes.runs.add(row.run_id)
+        self._writes.place(row.run_id, row.seq)
+
+    def put_run(self, row: RunRow) -> None:
+        text = self._insert_or_put(("run", row.run_id), statements.INSERT_RUN, statements.PUT_RUN)
+        self._writes.add(text, *rows.run_parameters(row))
+        self._known["run", row.run_id] = row
+
+    def put_head(self, row: RunRow) -> None:
+        before = self._hold(row.run_id)
+        if before is None:
+            raise LookupError(f"put_head of run {row.run_id}, which does not exist; put_run comes first")
+        if _state_of(before) == _state_of(row):
+            self._writes.add(statements.MOVE_HEAD, *rows.moved_head_parameters(row))
+        else:
+            self._writes.add(statements.PUT_HEAD, *rows.changed_head_parameters(row))
+        self._known["run", row.run_id] = with_head(before, row)
+
+    def put_attributes(self, run_id: str, attributes: Mapping[str, str]) -> None:
+        self._writes.add(statements.DELETE_ATTRIBUTES, run_id)
+        self._writes.runs.add(run_id)
+        for key, value in attributes.items():
+            self._writes.add(statements.INSERT_ATTRIBUTE, run_id, key, value)
+
+    def put_entity(self, row: EntityRow, *, created_at: int) -> None:
+        self._writes.add(statements.PUT_ENTITY, *rows.entity_parameters(row), created_at)
+        self._writes.runs.add(row.run_id)
+        self._known["entity", row.run_id, row.kind.value, row.entity_id] = row
+
+    def put_token(self, row: TokenRow) -> None:
+        text = self._insert_or_put(("token", row.token), statements.INSERT_TOKEN, statements.PUT_TOKEN)
+        self._writes.add(text, *rows.token_parameters(row))
+        self._known["token", row.token] = row
+
+    def delete_token(self, token: str) -> None:
+        self._writes.add(statements.DELETE_TOKEN, token)
+        self._known["token", token] = None
+
+    def put_request(self, row: RequestRow) -> None:
+        text = self._insert_or_put(("request", row.request_id), statements.INSERT_REQUEST, statements.PUT_REQUEST)
+        self._writes.add(text, *rows.request_parameters(row))
+        self._known["request", row.request_id] = row
+
+    def settle(self, receipt: str, expire_ms: int) -> None:
+        self._writes.add(statements.SETTLE, receipt, expire_ms)
+        self._known["settled", receipt] = True
+
+    def delete_run(self, run_id: str) -> int:
+        self._hold(run_id)
+        self._flush()
+        self._place()
+        position: int = self._session.scalar(statements.LAST_POSITION_OF_RUN, (run_id,)) or 0
+        for (queue,) in self._session.all(queue_statements.HOLD_QUEUES_OF_GROUP, (run_id,)):
+            self._session.send(queue_statements.DELETE_MESSAGES_OF_GROUP, (run_id, queue))
+            self._session.send(queue_statements.DELETE_GROUPS, (run_id, queue))
+            self._batch.held_groups.discard((queue, run_id))
+        for text in _DELETE_WITH_RUN:
+            self._session.send(text, (run_id,))
+        self._batch.has_written = self._is_forgetful = True
+        self._known = ChainMap({("run", run_id): None}, {})
+        return position
+
+    def forget_expired(self, now_ms: int, limit: int) -> None:
+        for text in _FORGET:
+            self._writes.add(text, now_ms, limit)
+
+    def note(self, note: Note) -> None:
+        self.notes.append(note)
+
+    def _insert_or_put(self, key: Key, insert: str, put: str) -> str:
+        return insert if self._known.get(key, UNKNOWN) is None else put
+
+    def _place(self) -> None:
+        """Give every event so far its position, because one of them is asked for before the commit."""
+        if not self._has_savepoint:
+            self._batch.place(self._batch.writes)
+            self._savepoint()
+        self._replaced += self._batch.place(self._batch.writes)
+        self._batch.place(self._writes)
+
+    def _savepoint(self) -> None:
+        if not self._has_savepoint:
+            self._session.send(statements.SAVEPOINT)
+            self._has_savepoint = True
+
+
+def _state_of(row: RunRow) -> tuple[object, ...]:
+    return (row.status, row.expire_ms, row.terminal_seq)
+
+
+def with_head(row: RunRow, head: RunRow) -> RunRow:
+    """Return a run with the changing columns of ``head``: all that `put_head` writes."""
+    return RunRow(
+        run_id=row.run_id,
+        workflow_name=row.workflow_name,
+        status=head.status,
+        create_ms=row.create_ms,
+        update_ms=head.update_ms,
+        expire_ms=head.expire_ms,
+        parent_run_id=row.parent_run_id,
+        head_seq=head.head_seq,
+        head_at=head.head_at,
+        out_of_band_at=head.out_of_band_at,
+        out_of_band_seq=head.out_of_band_seq,
+        replay_seq=head.replay_seq,
+        started_seq=head.started_seq,
+        terminal_seq=head.terminal_seq,
+        body=row.body,
+        head_checksum=head.head_checksum,
+    )
