@@ -191,6 +191,11 @@ class PostgresEngine:
 
         return stop
 
+    async def failed(self) -> str:
+        """Wait for ever: a lost server is connected to again; see ``contract.Engine``."""
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
+
     @property
     def statements(self) -> int:
         """SQL statements executed since the start, transactions included."""
