@@ -63,7 +63,7 @@ async def runtime_stub(address: str) -> AsyncIterator[Any]:
 
 
 class RuntimeProcess:
-    """`python -m runtime_service` as a child. ``address`` is known once it serves, and stays over restarts."""
+    """`python -m runtime_service` as a child. ```address`` is known once it serves, and stays over restarts."""
 
     def __init__(
         self, folder: Path, *modules: str, store: str, options: Sequence[str] = (), **environment: str
