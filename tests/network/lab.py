@@ -24,7 +24,7 @@ from tests.checkers.log_audit import audit_file
 from tests.storms import services
 from tests.storms.senders import Senders, Told
 from tests.storms.store_calls import StoreCalls
-from tests.storms.test_ledger_storm import BRANCHES, ROUNDS, ROUND_SECONDS, balance
+from tests.storms.test_ledger_storm import BRANCHES, ROUND_SECONDS, ROUNDS, balance
 from tests.storms.workflows import EVERYTHING
 from tests.support.fault_proxy import FaultProxy
 from tests.support.rpc_proxy import CallFault, RpcProxy

@@ -3,7 +3,7 @@
 One `FaultProxy` stands in front of one address; what it does at the moment is told per direction (`Way`): ``up`` is
 towards the server, ``down`` towards the client. It changes no byte and no order, since TCP does not either: bytes are
 late, or they never come and the connection ends or hangs. What happens to whole calls (told twice, answer lost) is
-``rpc_proxy.py``. Must be used from one event loop. Proof that it does what it says: `tests/network/test_fault_proxy.py`.
+``rpc_proxy.py``. Must be used from one event loop. Proof: `tests/network/test_fault_proxy.py`.
 """
 
 from __future__ import annotations
@@ -53,10 +53,11 @@ class FaultProxy:
         self._refuses = False
         self._open: set[_Connection] = set()
         self._stranded: set[_Connection] = set()
+        self._passing: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._greet, "127.0.0.1", 0)
         host, port = self._server.sockets[0].getsockname()
         self.address = f"{host}:{port}"
         return self
@@ -67,6 +68,8 @@ class FaultProxy:
         self.cut()
         for connection in list(self._stranded):
             connection.cut()
+        self.clear()
+        await asyncio.gather(*self._passing)
 
     @property
     def connections(self) -> int:
@@ -97,7 +100,7 @@ class FaultProxy:
 
     @contextmanager
     def stalled(self, *ways: Way) -> Iterator[None]:
-        """Hold back the bytes of these directions (default: both) while the block lasts; then they go on, all of them."""
+        """Hold back the bytes of these ways (default: both) while the block lasts; then all of them go on."""
         held = ways or (self.up, self.down)
         for way in held:
             way.flows.clear()
@@ -116,6 +119,11 @@ class FaultProxy:
             yield
         finally:
             self._refuses = False
+
+    def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._accept(reader, writer))
+        self._passing.add(task)
+        task.add_done_callback(self._passing.discard)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refuses:
