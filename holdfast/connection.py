@@ -19,6 +19,7 @@ from holdfast import tracing
 from holdfast.answers import from_rpc_error
 from holdfast.codecs import Codec
 from holdfast.errors import HoldfastError, NotReady, Throttled, WriteConflict
+from holdfast.keepalive import KEEPALIVE, RECONNECT
 from holdfast.requests import check_place
 from holdfast.sealing import Sealing, named_codec
 from holdfast.security.bearer import Bearer, CallMetadata
@@ -54,14 +55,8 @@ EARLY_PAUSE_SECONDS: Final = 0.1
 #: Errors after which the same call may be sent again.
 PASSING: Final = (NotReady, Throttled, WriteConflict)
 
-#: Keepalive notices a half-open connection within 15 seconds; reconnecting is tried every second at least.
-CHANNEL_OPTIONS: Final = (
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-)
+#: How a runtime is reached.
+CHANNEL_OPTIONS: Final = (*KEEPALIVE, *RECONNECT)
 
 
 class Patience:

@@ -25,6 +25,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from holdfast.interceptors import Calls
+from holdfast.keepalive import KEEPALIVE
 from holdfast.refusal import Refusal
 from holdfast.security.exposure import tell_exposure
 from holdfast.security.files import FileProblem
@@ -34,15 +35,15 @@ from holdfast.security.settings import SecuritySettings
 #: Above the 4 MiB that clients accept: a batch that is too large gets a typed answer, not the transport's.
 _REQUEST_BYTES_MAX: Final = 8 * 1024 * 1024
 
-#: One process owns a port; pings as often as a careful client likes to notice a half-open connection.
+#: One process owns a port. Either side may ping as often as it likes, and a client that hangs is noticed: what it
+#: holds, leases of a consumer above all, must not wait for it.
 OPTIONS: Final = (
+    *KEEPALIVE,
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", _REQUEST_BYTES_MAX),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     ("grpc.http2.max_ping_strikes", 0),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
 )
 
 #: Seconds for answers that are on their way when the last call has returned.

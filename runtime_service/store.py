@@ -19,6 +19,7 @@ from grpc.aio import Channel
 from ulid import ULID
 
 from holdfast.errors import HoldfastError, NotReady, Throttled, WriteConflict
+from holdfast.keepalive import KEEPALIVE, RECONNECT
 from holdfast.sealing import Sealing, named_codec
 from holdfast.security.bearer import Bearer, CallMetadata
 from holdfast.security.channels import ClientTls, PlainChannels, open_channel
@@ -49,15 +50,8 @@ PAUSE_SECONDS_MAX: Final = 0.5
 #: Errors after which the same call may be sent again.
 _PASSING: Final = (NotReady, Throttled, WriteConflict)
 
-#: Small keepalive so that a half-open connection is noticed within 15 seconds.
-CHANNEL_OPTIONS: Final = (
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-)
+#: How the store is reached. Between two calls too: nothing tells a claim that waits from a connection that hangs.
+CHANNEL_OPTIONS: Final = (*KEEPALIVE, *RECONNECT, ("grpc.keepalive_permit_without_calls", 1))
 
 _NO_TLS: Final = ClientTls()
 
@@ -114,8 +108,11 @@ class Store:
         return self._bearer.metadata()
 
     def plain_channels(self) -> PlainChannels:
-        """Channels to the same store for the lease keeper's thread."""
-        return PlainChannels(self.address, self._tls, CHANNEL_OPTIONS)
+        """Channels to the same store for the lease keeper's thread, on a connection of their own.
+
+        Channels with equal options share one, and would hang with it.
+        """
+        return PlainChannels(self.address, self._tls, (*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1)))
 
     async def call(self, method: Call[Answer], request: Message, *, seconds: float = CALL_SECONDS) -> Answer:
         """Make one unary call; retries passing errors for the store's retry time, then raises the typed error."""

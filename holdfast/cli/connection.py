@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from holdfast.cli.exits import CommandError, NotReachable
 from holdfast.errors import HoldfastError
+from holdfast.keepalive import KEEPALIVE
 from holdfast.sealing import Sealing, named_codec
 from holdfast.security.bearer import Bearer, CallMetadata
 from holdfast.security.channels import ClientTls, PlainChannels
@@ -63,7 +64,7 @@ def connected(address: str, token: str) -> Iterator[Connection]:
 def open_channel(address: str) -> grpc.Channel:
     """Open a channel, with TLS when HOLDFAST_TLS_CA says so. Raises CommandError for files that cannot be used."""
     try:
-        return PlainChannels(address, ClientTls.of_client()).get()
+        return PlainChannels(address, ClientTls.of_client(), KEEPALIVE).get()
     except ValueError as error:
         raise CommandError(str(error)) from None
 

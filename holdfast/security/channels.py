@@ -96,9 +96,10 @@ class PlainChannels:
         return self._channel
 
     def close(self) -> None:
-        """Close the channel, if there is one."""
-        if self._channel is not None:
-            self._channel.close()
+        """Close the channel, if there is one; ``get`` would open another."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
 
 
 def open_channel(address: str, tls: ClientTls, options: ChannelOptions = ()) -> grpc.aio.Channel:

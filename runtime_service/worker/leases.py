@@ -1,7 +1,7 @@
 """Keeps the leases of this process alive, from a thread of its own.
 
 User code that blocks the event loop must not make a healthy process look dead (hazard 14), so renewals have
-their own thread and their own channel. A lost lease is told to the loop; the fence in the store does the rest.
+their own thread and their own connection. A lost lease is told to the loop; the fence in the store does the rest.
 """
 
 from __future__ import annotations
@@ -58,14 +58,20 @@ class LeaseKeeper:
 
     def _renew_until_stopped(self) -> None:
         while not self._stopping.wait(self._lease_ms / _RENEWALS / 1000):
-            stub = queue_service_pb2_grpc.QueueServiceStub(self._channels.get())
-            with self._guard:
-                receipts = list(self._kept)
-            for begin in range(0, len(receipts), _RECEIPTS_MAX):
-                self._renew(stub, receipts[begin : begin + _RECEIPTS_MAX])
+            if not self._renew_all(queue_service_pb2_grpc.QueueServiceStub(self._channels.get())):
+                # A connection may hang for longer than the lease lasts before keepalive ends it: the next try, which
+                # may be the last, must not go the same way. Proof: tests/network/test_lease_connection.py
+                self._channels.close()
         self._channels.close()
 
-    def _renew(self, stub: queue_service_pb2_grpc.QueueServiceStub, receipts: list[str]) -> None:
+    def _renew_all(self, stub: queue_service_pb2_grpc.QueueServiceStub) -> bool:
+        """Returns whether the store answered."""
+        with self._guard:
+            receipts = list(self._kept)
+        begins = range(0, len(receipts), _RECEIPTS_MAX)
+        return all(self._renew(stub, receipts[begin : begin + _RECEIPTS_MAX]) for begin in begins)
+
+    def _renew(self, stub: queue_service_pb2_grpc.QueueServiceStub, receipts: list[str]) -> bool:
         request = queue_service_pb2.ExtendLeasesRequest(receipts=receipts, lease_duration=milliseconds(self._lease_ms))
         try:
             answer = stub.ExtendLeases(
@@ -73,10 +79,11 @@ class LeaseKeeper:
             )
         except grpc.RpcError as error:
             log.warning("leases not renewed, next try follows", code=str(error.code()))
-            return
+            return False
         for result in answer.results:
             if not result.ok:
                 self._lost(result.receipt)
+        return True
 
     def _lost(self, receipt: str) -> None:
         with self._guard:

@@ -68,7 +68,7 @@ class Writer:
                 self._around.counters.refused(self.history.run_id, _cause(refusal))
                 await self.settle(batch.outcomes)
                 raise Refused from refusal
-            # The answer was lost. What others wrote after our events is in the history now too, and not in the instance.
+            # The answer was lost. What others wrote after it is in the history now too, and not in the instance.
             is_alone = own[0].seq == held_seq + 1 and own[-1].seq == self.history.seq
             return self._following(batch, own, is_straight=is_alone)
         own = [committed(sent, got) for sent, got in zip(batch.events, answer.events, strict=True)]

@@ -51,7 +51,8 @@ class FaultProxy:
         self.down = Way()
         self.accepted = 0
         self._refuses = False
-        self._open: set[_Connection] = set()
+        self._swallows = False
+        self._open: dict[_Connection, None] = {}
         self._stranded: set[_Connection] = set()
         self._passing: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -94,9 +95,11 @@ class FaultProxy:
         What a switch does that forgets a connection, or a host that lost its power. New connections are as usual.
         """
         for connection in list(self._open):
-            connection.is_stranded = True
-            self._open.discard(connection)
-            self._stranded.add(connection)
+            self._strand(connection)
+
+    def strand_newest(self) -> None:
+        """Leave the connection half-open that was opened last."""
+        self._strand(list(self._open)[-1])
 
     @contextmanager
     def stalled(self, *ways: Way) -> Iterator[None]:
@@ -120,6 +123,24 @@ class FaultProxy:
         finally:
             self._refuses = False
 
+    @contextmanager
+    def black_hole(self) -> Iterator[None]:
+        """Cut everything, and strand new connections while the block lasts: those hang for good, also after it.
+
+        What dropped packets look like to a program: its attempt to connect goes on until it gives up by itself.
+        """
+        self._swallows = True
+        self.cut()
+        try:
+            yield
+        finally:
+            self._swallows = False
+
+    def _strand(self, connection: _Connection) -> None:
+        connection.is_stranded = True
+        self._open.pop(connection, None)
+        self._stranded.add(connection)
+
     def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._accept(reader, writer))
         self._passing.add(task)
@@ -137,14 +158,16 @@ class FaultProxy:
             _reset(writer)
             return
         connection = _Connection(writer, to_writer)
-        self._open.add(connection)
+        self._open[connection] = None
+        if self._swallows:
+            self._strand(connection)
         try:
             await asyncio.gather(
                 connection.pump(reader, to_writer, self.up), connection.pump(to_reader, writer, self.down)
             )
         finally:
             connection.cut()
-            self._open.discard(connection)
+            self._open.pop(connection, None)
             self._stranded.discard(connection)
 
 

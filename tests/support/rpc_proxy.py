@@ -7,26 +7,32 @@ message. What happens to bytes on their way is ``fault_proxy.py``.
 from __future__ import annotations
 
 import asyncio
+import importlib
+import pkgutil
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final, Self
 
 import grpc
 import grpc.aio
 
-from holdfast.v1 import queue_service_pb2, runtime_service_pb2, store_service_pb2, stream_service_pb2
+import holdfast.v1
 
 #: Makes the call for the client, ``repeat()`` as often as it likes, and returns the answer that the client gets.
 CallFault = Callable[[str, Callable[[], Awaitable[bytes]]], Awaitable[bytes]]
 
-#: Methods with a stream on either side, by their paths.
-STREAMING: Final = frozenset(
-    f"/{service.full_name}/{method.name}"
-    for file in (queue_service_pb2, runtime_service_pb2, store_service_pb2, stream_service_pb2)
-    for service in file.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
-    if method.client_streaming or method.server_streaming
-)
+
+def _streaming_methods() -> Iterator[str]:
+    """Yield the paths of all methods of the contract that have a stream on either side."""
+    for found in pkgutil.iter_modules(holdfast.v1.__path__):
+        file = importlib.import_module(f"holdfast.v1.{found.name}")
+        for service in getattr(getattr(file, "DESCRIPTOR", None), "services_by_name", {}).values():
+            for method in service.methods:
+                if method.client_streaming or method.server_streaming:
+                    yield f"/{service.full_name}/{method.name}"
+
+
+_STREAMING: Final = frozenset(_streaming_methods())
 
 #: Seconds that the second of two calls may take longer than the first.
 _SECOND_SECONDS: Final = 0.3
@@ -110,7 +116,7 @@ class RpcProxy:
             async for message in self._stream(method, requests, context):
                 yield message
 
-        if method in STREAMING:
+        if method in _STREAMING:
             return grpc.stream_stream_rpc_method_handler(stream)
         return grpc.unary_unary_rpc_method_handler(unary)
 
