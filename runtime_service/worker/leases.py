@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -57,7 +58,11 @@ class LeaseKeeper:
         self._stopping.set()
 
     def _renew_until_stopped(self) -> None:
-        while not self._stopping.wait(self._lease_ms / _RENEWALS / 1000):
+        seconds = self._lease_ms / _RENEWALS / 1000
+        next_at = time.monotonic() + seconds
+        while not self._stopping.wait(max(0.0, next_at - time.monotonic())):
+            # Counted from the beginning of a try: one that hung has used up the pause before the next.
+            next_at = time.monotonic() + seconds
             if not self._renew_all(queue_service_pb2_grpc.QueueServiceStub(self._channels.get())):
                 # A connection may hang for longer than the lease lasts before keepalive ends it: the next try, which
                 # may be the last, must not go the same way. Proof: tests/network/test_lease_connection.py

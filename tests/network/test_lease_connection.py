@@ -11,7 +11,7 @@ from tests.support.store import Store, eventually
 
 #: Seconds of the step: several leases, and less than keepalive needs to notice that a connection hangs.
 STEP_SECONDS = 2.5
-LEASE = "600ms"
+LEASE = "900ms"
 
 
 @step(name="network.long")

@@ -55,18 +55,26 @@ def doubled(rng: random.Random) -> CallFault:
 
     The second one of a long poll waits for something else; it is not waited for, and its answer reaches nobody.
     """
-    left_behind: set[asyncio.Task[bytes]] = set()
+    under_way: set[asyncio.Task[bytes]] = set()
+
+    def ended(task: asyncio.Task[bytes]) -> None:
+        under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # taken note of, whether its client hears of it or not
+
+    def begun(call: Callable[[], Awaitable[bytes]]) -> asyncio.Task[bytes]:
+        task: asyncio.Task[bytes] = asyncio.ensure_future(call())
+        under_way.add(task)
+        task.add_done_callback(ended)
+        return task
 
     async def fault(method: str, call: Callable[[], Awaitable[bytes]]) -> bytes:
-        calls = [asyncio.ensure_future(call())]
+        calls = [begun(call)]
         if rng.random() < 0.5:
             await asyncio.wait(calls)
-        calls.append(asyncio.ensure_future(call()))
+        calls.append(begun(call))
         await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-        done, waiting = await asyncio.wait(calls, timeout=_SECOND_SECONDS)
-        for task in waiting:
-            left_behind.add(task)
-            task.add_done_callback(left_behind.discard)
+        done, _ = await asyncio.wait(calls, timeout=_SECOND_SECONDS)
         return rng.choice(sorted(done, key=calls.index)).result()
 
     return fault
