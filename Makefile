@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-slow check lint crash generate generated-is-current bench crash model clean
+.PHONY: help install demo test test-fast test-slow check lint crash generate generated-is-current bench bench-quick crash model clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,8 +52,11 @@ check: lint generated-is-current test ## everything that CI runs
 generate: $(STAMP) ## write holdfast/v1 anew from protos/
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/generate.sh
 
-bench: $(STAMP) ## measure, as ratios against floors of this machine
-	$(BIN)/python -m benchmarks
+bench: $(STAMP) ## measure, as ratios against floors of this machine; `--help` of it has more
+	$(BIN)/python -m benchmarks --save
+
+bench-quick: $(STAMP) ## the same in under a minute
+	$(BIN)/python -m benchmarks --quick
 
 model: $(STAMP) ## look at every state of the model of lease, guard and redelivery (needs spin and gcc)
 	$(BIN)/python -m models

@@ -1,4 +1,4 @@
-"""A store like any other that also tells how many SQL statements it has executed, on request (SIGUSR1).
+"""A store like any other that also tells how many statements and commits it has made, on request (SIGUSR1).
 
 Used by the benchmarks only: `python -m benchmarks.counted_store DATABASE COUNT_FILE`.
 """
@@ -19,7 +19,15 @@ async def main(database: str, count_file: Path) -> None:
     store = await serve(StoreSettings(listen="127.0.0.1:0", database=database))
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    loop.add_signal_handler(signal.SIGUSR1, lambda: count_file.write_text(str(store.parts.engine.statements)))
+    engine = store.parts.engine
+    commits = 0
+
+    def count(notes: object) -> None:
+        nonlocal commits
+        commits += 1
+
+    engine.listen(count)
+    loop.add_signal_handler(signal.SIGUSR1, lambda: count_file.write_text(f"{engine.statements} {commits}"))
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     print(store.address, flush=True)
     await ended.wait()

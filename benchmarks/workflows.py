@@ -20,11 +20,32 @@ async def nothing(number: int) -> int:
 
 @step(name="clock")
 async def clock() -> float:
-    return time.time()
+    return time.perf_counter()
+
+
+@step(name="text")
+async def text(value: str) -> str:
+    return value
+
+
+@step(name="make_text")
+async def make_text(size: int) -> str:
+    return "x" * size
 
 
 @workflow(name="sequential")
-async def sequential(steps: int) -> int:
+async def sequential(steps: int) -> list[float]:
+    """Note when the workflow's code has each result."""
+    times = []
+    for number in range(steps):
+        await nothing(number)
+        times.append(CLOCK["read"]())
+    return times
+
+
+@workflow(name="count_up")
+async def count_up(steps: int) -> int:
+    """The same without a look at the clock, so that it can be replayed."""
     total = 0
     for number in range(steps):
         total += await nothing(number)
@@ -36,6 +57,41 @@ async def fan_out(steps: int) -> int:
     return sum(await asyncio.gather(*(nothing(number) for number in range(steps))))
 
 
+@workflow(name="race")
+async def race(steps: int) -> int:
+    tasks = [asyncio.create_task(nothing(number)) for number in range(steps)]
+    done, late = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in late:
+        task.cancel()
+    return len(done)
+
+
+@workflow(name="texts_in_turn")
+async def texts_in_turn(steps: int, size: int) -> list[float]:
+    """Pass a text through steps, one after the other."""
+    value, times = "x" * size, []
+    for _ in range(steps):
+        value = await text(value)
+        times.append(CLOCK["read"]())
+    return times
+
+
+@workflow(name="texts_at_once")
+async def texts_at_once(steps: int, size: int) -> int:
+    return sum(map(len, await asyncio.gather(*(text("x" * size) for _ in range(steps)))))
+
+
+@workflow(name="megabytes")
+async def megabytes(count: int) -> int:
+    """Fan out over steps that each return a megabyte, and fan in."""
+    return sum(map(len, await asyncio.gather(*(make_text(1_000_000) for _ in range(count)))))
+
+
+@workflow(name="first_step")
+async def first_step() -> float:
+    return await clock()
+
+
 @workflow(name="listen")
 async def listen(token: str, values: int) -> list[float]:
     """Note when the workflow's code has each value: a step's body would add a round trip of its own."""
@@ -45,6 +101,17 @@ async def listen(token: str, values: int) -> list[float]:
             at = await sent
             lateness.append(CLOCK["read"]() - at)
         return lateness
+
+
+@workflow(name="naps")
+async def naps(count: int, seconds: float) -> list[float]:
+    """Note how much longer than asked for each sleep was, by the workflow's code."""
+    lateness = []
+    for _ in range(count):
+        begin = CLOCK["read"]()
+        await sleep(seconds)
+        lateness.append(CLOCK["read"]() - begin - seconds)
+    return lateness
 
 
 #: The wall clock where the guard of workflow bodies does not look, on purpose: the figure is the wall clock's, and
@@ -86,3 +153,24 @@ async def pour(chunks: int, size: int) -> float:
 @workflow(name="drip")
 async def drip(tokens: int, seconds: float) -> None:
     await drip_tokens(tokens, seconds)
+
+
+@step(name="pour_on")
+async def pour_on(chunks: int, size: int, source: int, target: int) -> None:
+    """Take chunks in from one place and write them, changed, to a stream: one hop of a pipeline."""
+    writer, chunk = stream(f"hop-{target}", type=bytes), bytes([source % 256]) * size
+    for _ in range(chunks):
+        await writer.write(bytes(chunk[::-1]))
+    await writer.close()
+
+
+@workflow(name="hops")
+async def hops(chunks: int, size: int, count: int) -> None:
+    """A megabyte through transforming steps, one after the other."""
+    for number in range(count):
+        await pour_on(chunks, size, number, number + 1)
+
+
+@workflow(name="hops_at_once")
+async def hops_at_once(chunks: int, size: int, count: int) -> None:
+    await asyncio.gather(*(pour_on(chunks, size, number, number + 1) for number in range(count)))
