@@ -461,7 +461,7 @@ class LeaseLost(_message.Message):
     """True when another consumer holds the message now."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When the lease ended."""
+        """When the lease ended, where a store keeps that. The stores of this version do not: it is unset."""
 
     def __init__(
         self,

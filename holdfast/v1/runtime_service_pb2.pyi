@@ -287,7 +287,9 @@ class DescribeRunResponse(_message.Message):
     truncated: _builtins.bool
     """True when a list above was cut; use the list methods of StoreService."""
     stale_snapshot_count: _builtins.int
-    """Replays of the run that this runtime process saw refused as stale, a measure of contention."""
+    """Replays of the run that this runtime process saw refused as stale since it started, a measure of contention. What
+    another runtime saw while it held the run is not counted: ask that one.
+    """
     @_builtins.property
     def run(self) -> _entity_pb2.Run:
         """The run."""

@@ -127,11 +127,15 @@ class Feed:
                 if error.reason in ("CURSOR_EXPIRED", "INVALID_CURSOR"):
                     self._cursor = ""
                 log.info("watch interrupted", error=str(error))
-            if not self._cursor:
-                self._tell_missed()
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _watch(self) -> None:
+        """Watch until it breaks off.
+
+        Without a cursor it begins anew, and everyone is told to read once it is live. Not before: (1) a follower
+        reads, (2) an event commits, (3) the watch begins with what comes after it. Proof: tests/worker/test_feed.py.
+        """
+        begins_anew = not self._cursor
         request = store_service_pb2.WatchEventsRequest(
             all_runs=True,
             cursor=self._cursor,
@@ -141,6 +145,9 @@ class Feed:
         )
         async for message in self._store.watch(request):
             self._take(message)
+            if begins_anew and message.HasField("caught_up"):
+                begins_anew = False
+                self._tell_missed()
 
     def _take(self, message: Any) -> None:
         self._cursor = message.cursor or self._cursor
