@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-slow check lint crash generate generated-is-current bench bench-quick crash model clean
+.PHONY: help install demo test test-fast test-slow check lint crash generate generated-is-current bench bench-quick model simulate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ bench-quick: $(STAMP) ## the same in under a minute
 
 model: $(STAMP) ## look at every state of the model of lease, guard and redelivery (needs spin and gcc)
 	$(BIN)/python -m models
+
+simulate: $(STAMP) ## play every schedule of small runs, with one fault, and long ones by seeds
+	$(BIN)/python -m tests.simulation
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .holdfast .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -86,6 +86,8 @@ LET_THROUGH: Final = frozenset(
     (
         *("importlib._bootstrap", "importlib._bootstrap_external", "zipimport"),
         *("logging", "traceback", "linecache", "tokenize", "warnings", "inspect", "structlog"),
+        # Looks for plugins among the installed packages when the first adapter of a process is built.
+        "pydantic.plugin._loader",
         # Time zones, where the system has none: see also guard.py.
         "zoneinfo",
         *("pdb", "bdb", "_pytest", "coverage", "pydevd"),

@@ -298,23 +298,30 @@ def _silence_of_replays() -> None:
 _RULES = "tests/rules"
 _QUEUE = "tests/queue"
 _REPLAY = "tests/replay"
+#: Looks at every schedule of a run with two runtimes and one fault: whoever breaks a promise there is found.
+_SCHEDULES = (
+    "tests/simulation/test_every_schedule.py::test_every_schedule_of_notes_and_values_with_one_fault_keeps_the_promises"
+)
 
 #: Name of a safeguard → what is known of it.
 SAFEGUARDS: dict[str, Safeguard] = {
     "guard": Safeguard(
         "a decision from an old copy of the log is refused",
         _guard_comparison,
-        (f"{_RULES}/test_staleness.py::test_a_fact_in_the_millisecond_of_the_snapshot_is_still_seen",),
+        (f"{_RULES}/test_staleness.py::test_a_fact_in_the_millisecond_of_the_snapshot_is_still_seen", _SCHEDULES),
     ),
     "guard against facts": Safeguard(
         "the marker is compared, not only what replays wrote",
         _guard_of_facts,
-        (f"{_RULES}/test_staleness.py::test_the_guard_covers_a_batch_as_a_whole",),
+        (f"{_RULES}/test_staleness.py::test_the_guard_covers_a_batch_as_a_whole", _SCHEDULES),
     ),
     "guard against another replay": Safeguard(
         "two replays with one snapshot do not both write",
         _guard_of_replays,
-        (f"{_RULES}/test_staleness.py::test_two_replays_with_one_snapshot_and_no_fact_between_do_not_both_write",),
+        (
+            f"{_RULES}/test_staleness.py::test_two_replays_with_one_snapshot_and_no_fact_between_do_not_both_write",
+            _SCHEDULES,
+        ),
     ),
     "guard against another log": Safeguard(
         "a snapshot ahead of the log is refused",
@@ -334,27 +341,30 @@ SAFEGUARDS: dict[str, Safeguard] = {
     "fence": Safeguard(
         "a writer whose lease moved on writes nothing",
         _held_receipts,
-        (f"{_RULES}/test_append.py::test_a_writer_whose_lease_moved_on_writes_nothing",),
+        (f"{_RULES}/test_append.py::test_a_writer_whose_lease_moved_on_writes_nothing", _SCHEDULES),
     ),
     "fence of the last write": Safeguard(
         "a receipt that is lost acknowledges nothing",
         _acknowledged_receipts,
-        (f"{_RULES}/test_order_of_checks.py::test_a_lost_receipt_is_told_before_a_used_up_quota",),
+        (f"{_RULES}/test_order_of_checks.py::test_a_lost_receipt_is_told_before_a_used_up_quota", _SCHEDULES),
     ),
     "a receipt for each delivery": Safeguard(
         "the receipt of a lease that moved on is worth nothing",
         _receipt_of_each_delivery,
-        (f"{_QUEUE}/test_leases.py::test_a_holder_whose_lease_moved_on_is_fenced_off",),
+        (f"{_QUEUE}/test_leases.py::test_a_holder_whose_lease_moved_on_is_fenced_off", _SCHEDULES),
     ),
     "group lease": Safeguard(
         "one message of a group is out at a time",
         _group_lease,
-        (f"{_QUEUE}/test_queue_order.py::test_a_group_has_at_most_one_message_leased",),
+        (f"{_QUEUE}/test_queue_order.py::test_a_group_has_at_most_one_message_leased", _SCHEDULES),
     ),
     "end of leases": Safeguard(
         "the message of a dead holder is delivered again",
         _end_of_leases,
-        (f"{_QUEUE}/test_leases.py::test_a_dead_holders_message_comes_back_when_its_lease_ends_and_not_before",),
+        (
+            f"{_QUEUE}/test_leases.py::test_a_dead_holders_message_comes_back_when_its_lease_ends_and_not_before",
+            _SCHEDULES,
+        ),
     ),
     "keys die with the delivery": Safeguard(
         "a wake-up sent during a delivery is delivered after it",
@@ -362,12 +372,13 @@ SAFEGUARDS: dict[str, Safeguard] = {
         (
             f"{_QUEUE}/test_queue_order.py"
             "::test_a_key_dies_with_the_delivery_so_that_a_wake_up_during_it_is_delivered_after",
+            _SCHEDULES,
         ),
     ),
     "request id": Safeguard(
         "a repeat gets the first answer and writes nothing",
         _request_id,
-        (f"{_RULES}/test_requests.py::test_a_resume_retried_after_a_lost_reply_is_one_value",),
+        (f"{_RULES}/test_requests.py::test_a_resume_retried_after_a_lost_reply_is_one_value", _SCHEDULES),
     ),
     "content of a request": Safeguard(
         "a request id is no excuse for another content",
@@ -392,7 +403,7 @@ SAFEGUARDS: dict[str, Safeguard] = {
     "end of a run": Safeguard(
         "an ended run takes nothing",
         _end_of_a_run,
-        (f"{_RULES}/test_told_once.py::test_a_step_that_finishes_after_its_run_is_refused_cleanly",),
+        (f"{_RULES}/test_told_once.py::test_a_step_that_finishes_after_its_run_is_refused_cleanly", _SCHEDULES),
     ),
     "created once": Safeguard(
         "an entity is created once",
@@ -435,7 +446,7 @@ SAFEGUARDS: dict[str, Safeguard] = {
     "wake-up with the fact": Safeguard(
         "no fact is recorded without its wake-up",
         _wake_up_with_a_fact,
-        (f"{_RULES}/test_append.py::test_a_run_that_named_a_queue_is_woken_by_every_fact_from_outside",),
+        (f"{_RULES}/test_append.py::test_a_run_that_named_a_queue_is_woken_by_every_fact_from_outside", _SCHEDULES),
     ),
     "all or none": Safeguard(
         "missed events that do not fit are not cut short",

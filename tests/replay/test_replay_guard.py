@@ -27,6 +27,7 @@ from time import time as imported_time
 from typing import Any
 from uuid import uuid4 as imported_uuid4
 
+import pydantic
 import pytest
 
 import holdfast
@@ -219,6 +220,16 @@ def test_the_guard_lets_its_own_work_through(caplog: pytest.LogCaptureFixture, t
     assert run_body(body).instance.is_ended
     assert 'raise ValueError("shown")' in shown[0]
     assert "logged" in caplog.text
+
+
+def test_the_first_adapter_of_a_process_may_be_built_in_a_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pydantic then looks for its plugins, in files: a value that a replay decodes must not fail for that."""
+
+    def body() -> None:
+        monkeypatch.setattr("pydantic.plugin._loader._plugins", None)
+        assert pydantic.TypeAdapter(list[int]).validate_python(["1"]) == [1]
+
+    assert run_body(body).instance.is_ended
 
 
 def test_a_failure_is_told_with_its_source_lines() -> None:
