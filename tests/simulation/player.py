@@ -18,6 +18,8 @@ from holdfast.v1 import event_pb2, store_service_pb2
 from runtime_service.replay.instance import Instance
 from runtime_service.worker.batch import Batch
 from runtime_service.worker.history import History
+from runtime_service.worker.options import WorkerOptions
+from runtime_service.worker.outside_steps import OutsideSteps
 from runtime_service.worker.turn import Turn
 from tests.simulation.desk import RUN
 from tests.simulation.shapes import Shape
@@ -58,6 +60,13 @@ class Player:
         return self.name, bool(self.receipt), self.known, self.attempts, self.outcomes, self.is_refused, lost
 
 
+class _Here:
+    """The surroundings of a runtime that runs every step itself."""
+
+    def __init__(self, name: str) -> None:
+        self.options = WorkerOptions(runtime_id=name, hands_out_steps=False)
+
+
 class Mind:
     """Decides for players, and remembers what it decided: a decision is a function of what was loaded."""
 
@@ -96,6 +105,7 @@ class Mind:
             now_ms=now_ms,
             runtime_id=player.name,
             public_url="",
+            outside=OutsideSteps(_Here(player.name), history, lambda: None),  # type: ignore[arg-type]
             take_slot=lambda: True,
         )
         batch = turn.take()
