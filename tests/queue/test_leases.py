@@ -132,6 +132,14 @@ async def test_a_released_delivery_does_not_count(bench: Bench) -> None:
         await bench.nack(leased.receipt, action=api.NACK_ACTION_RELEASE)
 
 
+async def test_a_released_delivery_leaves_those_before_it_counted(bench: Bench) -> None:
+    await bench.send(max_deliveries=9)
+    await bench.nack((await bench.claim_one()).receipt)
+    second = await bench.claim_one()
+    await bench.nack(second.receipt, action=api.NACK_ACTION_RELEASE)
+    assert (second.message.delivery_count, (await bench.claim_one()).message.delivery_count) == (2, 2)
+
+
 async def test_a_message_is_dead_after_its_deliveries_whether_given_back_or_left(bench: Bench) -> None:
     given_back, _ = await bench.send("a", max_deliveries=2)
     left, _ = await bench.send("b", max_deliveries=2)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from holdfast.v1 import event_pb2
 from store_service import limits
+from store_service.rules import requests
+from store_service.rules.contents import content
 from tests.rules import book as write
 from tests.rules.book import NOW, Book
 
@@ -64,3 +67,28 @@ async def test_old_request_ids_do_not_pile_up(book: Book) -> None:
     book.now_ms = NOW + limits.REQUEST_ID_WINDOW_MS
     await book.append("run_1", write.attributes_set(a="1"), request_id="req-2")
     assert await book.read(lambda reader: reader.request("req-1")) is None
+
+
+async def test_a_repeat_finds_a_log_with_a_hole_corrupt(book: Book) -> None:
+    await book.start()
+    events = [write.attributes_set(a="1"), write.attributes_set(a="2")]
+    await book.append("run_1", *events, request_id="req-1")
+    await book.write(lambda tx: tx._session.execute("DELETE FROM events WHERE seq = 4"))  # type: ignore[attr-defined]
+    assert (await book.refused("CORRUPT_LOG", "run_1", *events, request_id="req-1")).metadata["seq"] == "4"
+
+
+async def test_a_repeated_creation_tells_that_nothing_lay_before_it(book: Book) -> None:
+    for _ in range(2):
+        answer = await book.append("run_1", write.run_created(), request_id="req-1", delta_after_seq=0)
+        assert answer.interleaved is not None
+        assert (answer.interleaved.head_seq, answer.interleaved.state_updated_at) == (0, 0)
+        assert not answer.interleaved.events
+
+
+async def test_events_are_told_apart_at_their_borders(book: Book) -> None:
+    """Messages in a row read like one message that holds the fields of all."""
+    await book.start()
+    one = write.step_created()
+    halves = [event_pb2.Event(correlation_id=one.correlation_id), event_pb2.Event(step_created=one.step_created)]
+    assert b"".join(content(half) for half in halves) == content(one)
+    assert requests.digest("run_1", [one], []) != requests.digest("run_1", halves, [])

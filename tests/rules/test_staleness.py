@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from holdfast import wire
-from holdfast.v1 import error_pb2, event_pb2
+from holdfast.refusal import Refusal
+from holdfast.v1 import error_pb2, event_pb2, store_service_pb2
 from store_service import limits
-from store_service.rules import cursors
+from store_service.rules import cursors, delta, guard, reading
 from tests.rules import book as write
 from tests.rules.book import Book
 
@@ -156,3 +157,25 @@ async def test_a_few_ordinary_events_fit(book: Book) -> None:
     refusal = await book.refused("STALE_SNAPSHOT", "run_1", write.run_completed(), state_updated_at=snapshot)
     events = stale_of(refusal).missed.events
     assert [event.type for event in events] == [event_pb2.EVENT_TYPE_HOOK_RECEIVED] * 8
+
+
+def test_an_empty_log_is_at_its_beginning_in_every_respect() -> None:
+    assert guard.Position() == guard.Position(0, 0, 0, 0, 0)
+
+
+async def test_who_holds_another_log_is_sent_to_the_beginning_of_this_one(book: Book) -> None:
+    await book.start()
+    refusal = await book.refused("SNAPSHOT_AHEAD", "run_1", write.step_created(), state_seq=9)
+    cursor = refusal.detail.missed.next_cursor  # type: ignore[union-attr]
+    page = await book.read(
+        lambda reader: reading.list_events(reader, store_service_pb2.ListEventsRequest(run_id="run_1", cursor=cursor))
+    )
+    assert [event.seq for event in page.events] == [1, 2]
+
+
+async def test_a_log_that_ends_early_is_told_with_the_event_that_is_missing(book: Book) -> None:
+    await book.start()
+    rows = await book.read(lambda reader: reader.events("run_1", limit=10))
+    with pytest.raises(Refusal) as caught:
+        delta.require_dense("run_1", 0, rows[:1], 2)
+    assert (caught.value.reason, caught.value.metadata["seq"]) == ("CORRUPT_LOG", "2")

@@ -65,6 +65,22 @@ async def test_a_run_created_again_is_told_with_or_without_the_same_content(book
     assert detail_of(same).created_seq == 1
 
 
+async def test_a_run_created_in_the_middle_of_a_batch_is_told_at_its_place(book: Book) -> None:
+    await book.start()
+    refusal = await book.refused("RUN_EXISTS", "run_1", write.step_created(), write.run_created())
+    assert (detail_of(refusal).created_seq, detail_of(refusal).event_index) == (1, 1)
+    first = await book.refused("RUN_EXISTS", "run_1", write.run_created())
+    assert detail_of(first).event_index == 0
+
+
+async def test_what_is_created_again_is_compared_with_its_event_or_not_at_all(book: Book) -> None:
+    await book.start()
+    await book.append("run_1", write.step_created())
+    for seq, again in ((3, write.step_created()), (1, write.run_created())):
+        await book.write(lambda tx, seq=seq: tx._session.execute("DELETE FROM events WHERE seq = ?", (seq,)))  # type: ignore[attr-defined,misc]
+        assert (await book.refused("CORRUPT_LOG", "run_1", again)).metadata["seq"] == str(seq)
+
+
 async def test_a_run_started_again_may_be_taken_for_done(book: Book) -> None:
     await book.start()
     refusal = await book.refused("ENTITY_EXISTS", "run_1", write.run_started())
