@@ -80,7 +80,11 @@ def decode_args(definition: Described, payload: payload_pb2.Payload) -> Argument
     try:
         signature.bind(tuple(args), kwargs)
     except TypeError as error:
-        raise SerializationError(f"{signature.owner}: the input does not fit: {error}") from None
+        names = ", ".join(signature.parameters) or "none"
+        raise SerializationError(
+            f"{signature.owner}: the input does not fit: {error}; its parameters are {names}, "
+            "by name in an object or by position in an array"
+        ) from None
     return tuple(args), kwargs
 
 

@@ -125,3 +125,9 @@ def test_a_result_is_checked_by_its_annotation_and_its_size() -> None:
 
     with pytest.raises(LimitExceeded, match="its result takes"):
         encode_result(described(large), "x" * (2 * 1024 * 1024))
+
+
+def test_an_object_that_was_meant_as_the_first_argument_is_told_the_names() -> None:
+    meant_as_one = payload_pb2.Payload(text='{"b": "x"}')
+    with pytest.raises(SerializationError, match="its parameters are a, b, by name in an object or by position"):
+        decode_args(described(two), meant_as_one)
