@@ -265,4 +265,5 @@ async def _either(*waits: Coroutine[Any, Any, Any]) -> None:
 def _why(event: event_pb2.Event | None) -> str:
     if event is not None and event.type in _RUN_ENDS:
         return "its run has ended"
-    return "the workflow no longer waits for it"
+    told = event.step_failed.failure.message if event is not None else ""
+    return told or "the workflow no longer waits for it"

@@ -17,7 +17,8 @@ class OpenStep:
 
     ``attempt`` is the last one started, 0 before the first. ``is_recorded``: its creation is in the log.
     ``is_wanted`` is False once the workflow cancelled the await: a running attempt should be cancelled and no
-    other one started. ``queue`` is the recorded one: where it was sent, whatever the code says by now.
+    other one started; ``cancel_reason`` is what was said then, "" for nothing. ``queue`` is the recorded one:
+    where it was sent, whatever the code says by now.
     """
 
     step_id: str
@@ -31,7 +32,13 @@ class OpenStep:
     heartbeat_details: payload_pb2.Payload | None = None
     is_recorded: bool = False
     is_wanted: bool = True
+    cancel_reason: str = ""
     queue: str = ""
+
+    @property
+    def why_unwanted(self) -> str:
+        """What the body of an unwanted step is told."""
+        return self.cancel_reason or "the workflow no longer waits for it"
 
     @property
     def is_running(self) -> bool:

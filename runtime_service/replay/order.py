@@ -32,7 +32,7 @@ def first_number(run_id: str) -> int:
 
 
 class ReplayFuture(asyncio.Future[Any]):
-    """A future with a number. ``on_cancel`` is told at once when it is cancelled, not in a later callback."""
+    """A future with a number. ``on_cancel`` is told at once, and with what words, when it is cancelled."""
 
     __slots__ = ("_number", "on_cancel")
 
@@ -47,7 +47,7 @@ class ReplayFuture(asyncio.Future[Any]):
     def cancel(self, msg: Any | None = None) -> bool:
         is_cancelled = super().cancel(msg=msg)
         if is_cancelled and self.on_cancel is not None:
-            self.on_cancel()
+            self.on_cancel(msg)
         return is_cancelled
 
 

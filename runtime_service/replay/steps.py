@@ -17,6 +17,7 @@ from holdfast.v1 import entity_pb2, event_pb2, payload_pb2
 from runtime_service.replay.clock import event_time_ms, stamp_ms
 from runtime_service.replay.commands import Commands
 from runtime_service.replay.divergence import check_step, not_called, unknown_entity
+from runtime_service.replay.limits import REASON_CHARS_MAX
 from runtime_service.replay.loop import ReplayLoop
 from runtime_service.replay.open_entities import OpenStep
 from runtime_service.replay.order import ReplayFuture
@@ -43,9 +44,10 @@ class Steps:
         self._open[step_id] = OpenStep(step_id, call.definition, call.input, queue=call.definition.queue)
         result = self._results[step_id] = self._loop.create_future()
 
-        def call_off() -> None:
+        def call_off(reason: object) -> None:
             command.is_wanted = False
-            self._change(step_id, is_wanted=False)
+            words = "" if reason is None else str(reason)[:REASON_CHARS_MAX]
+            self._change(step_id, is_wanted=False, cancel_reason=words)
 
         result.on_cancel = call_off
         return result

@@ -49,7 +49,7 @@ class Attempts:
         """Cancel attempts whose result nobody waits for any more; the step ends as cancelled."""
         for step in open_steps:
             if not step.is_wanted and step.step_id in self._running:
-                self._running[step.step_id].cancel("the workflow no longer waits for it", record=True)
+                self._running[step.step_id].cancel(step.why_unwanted, record=True)
 
     def stop(self, reason: str) -> None:
         """Cancel every attempt and forget it: nothing is reported."""

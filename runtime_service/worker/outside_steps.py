@@ -85,7 +85,7 @@ class OutsideSteps:
 def _cancelled(step: OpenStep, attempt: int) -> event_pb2.Event:
     failure = payload_pb2.Failure(
         type="CancelledError",
-        message="the workflow no longer waits for it",
+        message=step.why_unwanted,
         non_retryable=True,
         category=payload_pb2.FAILURE_CATEGORY_CANCELLED,
     )
