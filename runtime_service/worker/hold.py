@@ -164,8 +164,11 @@ class Hold:
                 self._active_ms = self._around.clock()
                 if not await self._write(batch):
                     return
-            elif not await self._rest():
-                return await self._let_go()
+            else:
+                # A workflow may call a step off and decide nothing else; nothing is written then.
+                self._cancel_unwanted()
+                if not await self._rest():
+                    return await self._let_go()
             await self._absorb()
         if not was_ended:
             spans.run_ended(self.history.events[0], self.history.events[-1])
@@ -245,15 +248,19 @@ class Hold:
             self._drop_instance()
             return await self._after_refusal()
         except BaseException:
+            # The store takes nothing of it: what attempts left behind is for ``_park`` to write alone.
+            self._outcomes.extendleft(reversed(batch.outcomes))
             self._release(batch)
             raise
         if batch.is_guarded:
             self._refusals = 0
+        self._recorded.update(event.correlation_id for event in batch.events)
+        # Their starts are in the log: they begin whatever the replay does next, which may stop at what it is told.
+        self._begin(batch)
         if following is None or self._around.options.replay_always:
             self._drop_instance()
         await self._deliver(following if self.instance is not None and following else ())
-        self._recorded.update(event.correlation_id for event in batch.events)
-        self._begin(batch)
+        self._cancel_unwanted()
         if batch.starts:
             await _let_bodies_run()
         return True
@@ -262,6 +269,8 @@ class Hold:
         now_ms = self._around.clock()
         for start in batch.starts:
             self._attempts.begin(start, now_ms)
+
+    def _cancel_unwanted(self) -> None:
         if self.instance is not None:
             self._attempts.cancel_unwanted(list(self.instance.open_steps().values()))
 
@@ -295,12 +304,17 @@ class Hold:
         return True
 
     def _next_due_ms(self) -> int | None:
-        """When a timer or the next attempt of a step is due; None when only the outside can move the run."""
+        """When a timer or the next attempt of a step is due; None when only the outside can move the run.
+
+        While no attempt may begin, for want of a slot or in a drain, none is due: its time may be over, and waiting
+        for a moment in the past is a busy loop.
+        """
         assert self.instance is not None
+        may_begin = not (self._wants_slot or self._around.is_draining)
         retries = [
             step.retry_time_ms
             for step in self.instance.open_steps().values()
-            if step.retry_time_ms and self._is_ours_to_move(step)
+            if step.retry_time_ms and self._is_ours_to_move(step) and (may_begin or not step.is_wanted)
         ]
         return min([*self.instance.open_waits().values(), *retries], default=None)
 

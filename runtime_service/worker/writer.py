@@ -18,7 +18,11 @@ from holdfast.errors import (
     EntityNotFound,
     HoldfastError,
     IllegalTransition,
+    LeaseLost,
+    LimitExceeded,
     RetryTooEarly,
+    RunNotFound,
+    RunTerminal,
     SnapshotAhead,
     StaleSnapshot,
 )
@@ -61,7 +65,9 @@ class Writer:
         held_seq = self.history.seq
         try:
             answer = await self._append(batch.request(self.history, self._receipt))
-        except _REDERIVE as refusal:
+        except HoldfastError as refusal:
+            if not _can_be_mended(refusal):
+                raise
             await self._catch_up(refusal)
             own = _find(batch.events, self.history.events[held_seq:])
             if not own:
@@ -86,7 +92,10 @@ class Writer:
         return own[len(batch.fed) :] if is_straight else None
 
     async def settle(self, outcomes: Iterable[event_pb2.Event]) -> None:
-        """Write facts alone, each without a guard; one that its step does not allow any more is dropped."""
+        """Write facts alone, each without a guard; one that the store does not take is dropped, the others are not.
+
+        Raises LeaseLost, RunTerminal, RunNotFound, and what passes.
+        """
         for event in outcomes:
             request = store_service_pb2.CreateEventsRequest(
                 run_id=self.history.run_id,
@@ -96,7 +105,11 @@ class Writer:
             )
             try:
                 answer = await self._append(request)
-            except _REDERIVE as refusal:
+            except (LeaseLost, RunTerminal, RunNotFound):
+                raise
+            except HoldfastError as refusal:
+                if is_passing(refusal):
+                    raise
                 log.info("result refused", run_id=self.history.run_id, step_id=event.correlation_id, why=str(refusal))
             else:
                 await self._take(answer, [committed(event, answer.events[0])])
@@ -139,6 +152,15 @@ class Writer:
             self.history.extend(missed or await self._store.events_after(self.history.run_id, self.history.seq))
         except GapInLog as gap:
             self.history.extend(await self._store.events_after(self.history.run_id, gap.seq))
+
+
+def _can_be_mended(refusal: HoldfastError) -> bool:
+    """Tell whether a replay of the log as it is now decides something that the store may take.
+
+    So it is when a run has too many attributes: what steps added at the same time was counted nowhere before.
+    """
+    is_of_attributes = isinstance(refusal, LimitExceeded) and refusal.limit == "run_attributes"
+    return is_of_attributes or isinstance(refusal, _REDERIVE)
 
 
 def _find(sent: Sequence[event_pb2.Event], new: Sequence[event_pb2.Event]) -> Sequence[event_pb2.Event]:
