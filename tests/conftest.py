@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.clocks import ManualClock
+from tests.support.engines import ENGINES, open_for
 from tests.support.postgres import PostgresServer
 from tests.support.store import Store, StoreProcess, running_store
 
@@ -38,6 +39,13 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """A store in this process on a free port, with a client on it and real time."""
     async with running_store(tmp_path / "store.db") as running:
+        yield running
+
+
+@pytest.fixture(params=ENGINES)
+async def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    """As `store`, once on each engine."""
+    async with running_store(tmp_path / "store.db", engine=await open_for(request, tmp_path)) as running:
         yield running
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from store_service.engines import open_engine
 from tests.support.clocks import EPOCH_MS
+from tests.support.engines import ENGINES, open_for
 from tests.support.queue_bench import Bench
 
 
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    engine = await open_engine(f"sqlite:///{tmp_path / 'queue.db'}")
+@pytest.fixture(params=ENGINES)
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    engine = await open_for(request, tmp_path)
     yield Bench(engine, EPOCH_MS)
     await engine.close()

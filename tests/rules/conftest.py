@@ -1,4 +1,4 @@
-"""A store without a server: the rules on a real SQLite file."""
+"""A store without a server: the rules on a real SQLite file and on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from store_service.engines import open_engine
 from tests.rules.book import Book
+from tests.support.engines import ENGINES, open_for
 
 
-@pytest.fixture
-async def book(tmp_path: Path) -> AsyncIterator[Book]:
-    engine = await open_engine(f"sqlite:///{tmp_path / 'rules.db'}")
+@pytest.fixture(params=ENGINES)
+async def book(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Book]:
+    engine = await open_for(request, tmp_path)
     yield Book(engine)
     await engine.close()

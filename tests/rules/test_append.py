@@ -14,6 +14,7 @@ from store_service.engines.contract import EventNote, ExpiryNote, MessageQuery, 
 from store_service.rules import clock, cursors, queue
 from tests.rules import book as write
 from tests.rules.book import NOW, Book
+from tests.support.engines import execute
 
 
 def wakes(reader: write.Reader) -> list[tuple[int, str, int]]:
@@ -260,10 +261,7 @@ async def test_a_log_with_a_gap_is_an_error_and_never_a_guess(book: Book) -> Non
     await book.start()
     await book.append("run_1", write.attributes_set(a="1"))
 
-    def break_log(tx: write.Transaction) -> None:
-        tx._session.execute("DELETE FROM events WHERE seq = 2", ())  # type: ignore[attr-defined]
-
-    await book.write(break_log)
+    await book.write(lambda tx: execute(tx, "DELETE FROM events WHERE seq = 2"))
     with pytest.raises(Refusal) as caught:
         await book.append("run_1", write.attributes_set(a="2"), delta_after_seq=1)
     assert caught.value.reason == "CORRUPT_LOG"

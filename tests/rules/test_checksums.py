@@ -19,6 +19,7 @@ from store_service.rules.delta import Head
 from store_service.rules.tail import Place, RunTail
 from tests.rules import book as write
 from tests.rules.book import Book
+from tests.support import engines
 
 SEQ = 3
 
@@ -29,6 +30,9 @@ CHANGES = {
     "another checksum": "UPDATE events SET checksum = zeroblob(16) WHERE seq = 3",
     "no checksum": "UPDATE events SET checksum = x'' WHERE seq = 3",
 }
+
+#: The changes are SQLite's SQL; who finds them is the rule, above every engine.
+pytestmark = pytest.mark.parametrize("book", ["sqlite"], indirect=True)
 
 READS: dict[str, Callable[[Any], Any]] = {
     "upwards": lambda reader: reading.list_events(reader, store_service_pb2.ListEventsRequest(run_id="run_1")),
@@ -57,7 +61,7 @@ async def six_events(book: Book) -> None:
 
 
 async def execute(book: Book, sql: str, *parameters: object) -> None:
-    await book.write(lambda tx: tx._session.execute(sql, parameters))  # type: ignore[attr-defined]
+    await book.write(lambda tx: engines.execute(tx, sql, *parameters))
 
 
 async def refusal_of(reading_it: Awaitable[Any]) -> Refusal:

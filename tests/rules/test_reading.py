@@ -12,6 +12,7 @@ from store_service import limits
 from store_service.rules import cursors, reading
 from tests.rules import book as write
 from tests.rules.book import Book
+from tests.support.engines import execute
 
 DESCENDING = entity_pb2.SORT_ORDER_DESCENDING
 
@@ -126,7 +127,7 @@ async def test_positions_beyond_the_end_are_not_of_this_log(book: Book) -> None:
 @pytest.mark.parametrize("seq", range(1, 6))
 async def test_a_reader_never_gets_a_log_with_a_hole(book: Book, seq: int, order: Any) -> None:
     await five_events(book)
-    await book.write(lambda tx: tx._session.execute(f"DELETE FROM events WHERE seq = {seq}", ()))  # type: ignore[attr-defined]
+    await book.write(lambda tx: execute(tx, "DELETE FROM events WHERE seq = ?", seq))
     refusal = await refused(book, order=order)
     assert refusal.reason == "CORRUPT_LOG"
     assert f"event {seq} is missing" in refusal.message
@@ -134,7 +135,7 @@ async def test_a_reader_never_gets_a_log_with_a_hole(book: Book, seq: int, order
 
 async def test_an_event_that_cannot_be_read_is_told(book: Book) -> None:
     await five_events(book)
-    await book.write(lambda tx: tx._session.execute("UPDATE events SET body = X'FF' WHERE seq = 3", ()))  # type: ignore[attr-defined]
+    await book.write(lambda tx: execute(tx, "UPDATE events SET body = ? WHERE seq = 3", b"\xff"))
     assert (await refused(book)).reason == "CORRUPT_LOG"
 
 

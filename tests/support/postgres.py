@@ -62,6 +62,7 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count(1)
         self._spare: list[str] = []
+        self._administrator: psycopg.Connection[Any] | None = None
         self.port = _free_port()
         if os.geteuid() == 0:
             os.chown(self._folder, *_user())
@@ -118,9 +119,12 @@ class PostgresServer:
 
     def execute(self, text: str, *parameters: object, database: str = "postgres") -> list[Any]:
         """Execute one statement as an administrator and return its rows."""
-        with psycopg.connect(self.url(database), autocommit=True) as connection:
-            cursor = connection.execute(text, parameters)
-            return cursor.fetchall() if cursor.description else []
+        if database != "postgres":
+            with psycopg.connect(self.url(database), autocommit=True) as connection:
+                return _rows_of(connection.execute(text, parameters))
+        if self._administrator is None or self._administrator.broken:
+            self._administrator = psycopg.connect(self.url(), autocommit=True)
+        return _rows_of(self._administrator.execute(text, parameters))
 
     @contextmanager
     def database(self) -> Iterator[str]:
@@ -145,10 +149,8 @@ class PostgresServer:
 
     def terminate(self, database_url: str) -> int:
         """Terminate every session of a database; returns how many there were."""
-        pids = self.backends(database_url)
-        for pid in pids:
-            self.execute("SELECT pg_terminate_backend(%s)", pid)
-        return len(pids)
+        name = database_url.rpartition("/")[2]
+        return len(self.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name))
 
     def _new_database(self) -> str:
         name = f"test_{next(self._numbers)}"
@@ -161,8 +163,9 @@ class PostgresServer:
     def _is_emptied(self, name: str) -> bool:
         try:
             self.terminate(self.url(name))
-            self.execute(_EMPTY, database=name)
-            self.execute("UPDATE meta SET value = %s WHERE key = 'store_id'", secrets.token_hex(16), database=name)
+            with psycopg.connect(self.url(name), autocommit=True) as connection:
+                connection.execute(_EMPTY)
+                connection.execute("UPDATE meta SET value = %s WHERE key = 'store_id'", [secrets.token_hex(16)])
         except psycopg.Error:
             return False
         return True
@@ -176,9 +179,16 @@ class PostgresServer:
 
     def _end(self, number: int) -> None:
         assert self._process is not None
+        if self._administrator is not None:
+            self._administrator.close()
+            self._administrator = None
         if self._process.poll() is None:
             self._process.send_signal(number)
         self._process.wait(_START_SECONDS)
+
+
+def _rows_of(cursor: psycopg.Cursor[Any]) -> list[Any]:
+    return cursor.fetchall() if cursor.description else []
 
 
 _EMPTY = """
