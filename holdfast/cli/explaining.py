@@ -13,6 +13,7 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from holdfast.cli.rendering import brief, local_time, moment
+from holdfast.queues import goes_out
 from holdfast.v1 import entity_pb2
 from holdfast.v1.runtime_service_pb2 import DescribeRunResponse
 
@@ -52,6 +53,8 @@ def _standing(answer: DescribeRunResponse, now: datetime) -> Iterator[str]:
 
 
 def _pending_step(step: entity_pb2.Step, now: datetime) -> str:
+    if step.attempt == 0 and goes_out(step.queue):
+        return f"{step.step_id} ({step.step_name}) waits for a runtime or worker that serves the queue {step.queue}."
     if step.attempt == 0:
         return f"{step.step_id} ({step.step_name}) waits for its first attempt."
     failure = brief(f"{step.failure.type}: {step.failure.message}")

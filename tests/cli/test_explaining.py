@@ -38,6 +38,13 @@ def test_a_running_step_tells_since_when_and_by_whom() -> None:
     assert "attempt 1 by rt_7, since 2 h 5 s" in sentence
 
 
+def test_a_step_that_nobody_took_names_the_queue_that_nobody_serves() -> None:
+    answer = described()
+    step = answer.open_steps.add(step_id="step_render#1", step_name="render", queue="gpu")
+    step.status = entity_pb2.STEP_STATUS_PENDING
+    assert "waits for a runtime or worker that serves the queue gpu" in explain(answer, NOW)[0]
+
+
 def test_an_open_hook_comes_with_the_command_that_resumes_it() -> None:
     answer = described()
     answer.open_hooks.add(hook_id="hook_#1", token="order:42")

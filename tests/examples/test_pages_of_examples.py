@@ -21,6 +21,12 @@ SECONDS = 60.0
 #: Example → what its commands say in the end.
 SAID = {
     "shop": ("payment: 4200 cents, please", "paid: 4200 cents, thank you", "'parcel': 'parcel-", "item=a lamp"),
+    "workers": (
+        "serves the queue render",
+        "attempt 1 of dune begins at frame 0",
+        "attempt 2 of dune begins",
+        "60 frames,",
+    ),
     "schedule": ("report-", "sleeps until"),
     "agent": ("Done: rain in Oslo; rain in Rome.", "may I?", "4200 cents of order 7 are paid back", "completed"),
 }
