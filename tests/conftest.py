@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from store_service.auditing import audit_database
 from tests.support.clocks import ManualClock
 from tests.support.engines import ENGINES, open_for
 from tests.support.postgres import PostgresServer
@@ -70,7 +71,8 @@ async def clocked_store(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Sto
 
 @pytest.fixture
 def store_process(tmp_path: Path) -> Iterator[StoreProcess]:
-    """A store as a real process: kill it, pause it, start it again on the same port and file."""
+    """A store as a real process: kill it, pause it, start it again on the same port and file. Audited at the end."""
     process = StoreProcess(tmp_path / "store.db")
     yield process
     process.close()
+    assert not process.is_audited or audit_database(str(process.database)).findings == ()

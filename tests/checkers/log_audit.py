@@ -6,7 +6,9 @@ running: the engine is opened as a store would. Read ``tests/storms`` for who as
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from holdfast.v1 import event_pb2
@@ -14,6 +16,7 @@ from store_service.engines import open_engine
 from store_service.engines.contract import MessageQuery, Reader
 from store_service.rules import rebuild
 from store_service.rules.audit import audit_runs
+from tests.checkers.liveness import stuck_runs
 
 Event = event_pb2.Event
 
@@ -29,20 +32,21 @@ class Audit:
     findings: list[str]
 
 
-async def audit_file(path: Path) -> Audit:
-    """Audit the SQLite file of a store that is not running."""
+async def audit_file(path: Path, now_ms: int | None = None) -> Audit:
+    """Audit the SQLite file of a store that is not running; ``now_ms`` is the time, the real one by default."""
     engine = await open_engine(f"sqlite:///{path}")
     try:
-        return await engine.read(audit)
+        return await engine.read(partial(audit, now_ms=int(time.time() * 1000) if now_ms is None else now_ms))
     finally:
         await engine.close()
 
 
-def audit(reader: Reader) -> Audit:
-    """Audit everything that a reader sees."""
+def audit(reader: Reader, now_ms: int) -> Audit:
+    """Audit everything that a reader sees: the laws, and that every open run has something that will move it."""
     runs = list(audit_runs(reader))
     logs = {it.run_id: rebuild.read_log(reader, it.run_id, _PAGE) for it in runs if not it.findings}
     findings = [f"{it.run_id}: {finding}" for it in runs for finding in it.findings]
+    findings += stuck_runs(reader, now_ms)
     queues = reader.queue_names(after="", limit=_PAGE)
     waiting = [it for queue in queues for it in reader.messages(MessageQuery(queue=queue, limit=_PAGE))]
     return Audit(logs, [f"{it.queue} {it.group} {it.key}" for it in waiting], findings)

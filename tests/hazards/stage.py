@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from tests.checkers.log_audit import audit_file
 from tests.hazards.hazard_workflows import marks
 from tests.storms import services
 from tests.storms.store_calls import Event, StoreCalls
@@ -40,12 +41,13 @@ class Stage:
         self.calls = StoreCalls(self.store.address)
 
     async def end(self) -> None:
-        """Kill everything."""
+        """Kill everything, and audit what is left."""
         for runtime in self._runtimes:
             await runtime.kill()
         await self.store.kill()
         if self.calls is not None:
             await self.calls.__aexit__()
+        assert (await audit_file(self.folder / "store.db")).findings == []
 
     async def runtime(self, **settings: Any) -> services.Service:
         """Start one more runtime."""

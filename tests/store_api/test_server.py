@@ -236,6 +236,7 @@ def test_wrong_use_ends_with_2_and_says_what_is_wrong(
 
 
 def test_a_newer_database_is_refused_in_one_line(store_process: StoreProcess) -> None:
+    store_process.is_audited = False
     store_process.terminate()
     store_process.wait()
     with sqlite3.connect(store_process.database) as file:

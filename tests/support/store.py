@@ -22,6 +22,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,10 @@ from holdfast.v1 import (
 )
 from store_service.api.clock import Clock
 from store_service.engines.contract import Engine
+from store_service.engines.sqlite.inspection import read_file
 from store_service.server import RunningStore, serve
 from store_service.settings import StoreSettings
+from tests.checkers.log_audit import audit
 
 #: Seconds after which a test gives up waiting for something that should come at once.
 DEADLINE_SECONDS = 20.0
@@ -108,6 +111,8 @@ class Store:
     client: StoreClient
     running: RunningStore
     database: Path
+    #: Whether logs, rows and liveness are audited at the end; switched off by a test that breaks them on purpose.
+    is_audited: bool = True
 
     @property
     def engine(self) -> Engine:
@@ -128,7 +133,11 @@ async def running_store(
         await serve(wanted, clock=clock, engine=engine) as running,
         StoreClient(running.address, token=token) as client,
     ):
-        yield Store(running.address, client, running, database)
+        store = Store(running.address, client, running, database)
+        yield store
+        if store.is_audited and engine is None:
+            found = read_file(str(database), partial(audit, now_ms=running.parts.clock()))
+            assert not found.findings, found.findings
 
 
 class StoreProcess:
@@ -136,6 +145,8 @@ class StoreProcess:
 
     def __init__(self, database: Path, **environment: str) -> None:
         self.database = database
+        #: Whether logs and rows are audited at the end; see `Store.is_audited`.
+        self.is_audited = True
         self.address = ""
         self._environment = environment
         self._process: subprocess.Popen[str] | None = None
