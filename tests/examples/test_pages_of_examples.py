@@ -106,4 +106,4 @@ def test_every_example_has_a_page_that_the_list_names() -> None:
     folders = {it.parent.name for it in (ROOT / "examples").glob("*/*.py")}
     listed = set(re.findall(r"\[(\w+)\]\(\1/\)", (ROOT / "examples" / "README.md").read_text()))
     assert listed == folders
-    assert {it.parent.name for it in (ROOT / "examples").glob("*/README.md")} == set(SAID)
+    assert {it.parent.name for it in (ROOT / "examples").glob("*/README.md")} >= SAID.keys()

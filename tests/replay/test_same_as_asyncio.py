@@ -19,7 +19,7 @@ from holdfast import workflow
 from holdfast.testing import Environment
 from tests.replay.asyncio_programs import CONSTRUCTS, LEAVES, played
 
-SEEDS = range(100)
+SEEDS = range(60)
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
