@@ -1,10 +1,11 @@
-"""``make simulate``: looks at every schedule of small runs, then plays long ones by seeds.
+"""``make simulate``: every schedule of small runs, long ones by seeds, and whole runtimes among faults by seeds.
 
-``python -m tests.simulation [SHAPE…] [--faults N] [--walks N] [--seed N]``. A schedule is one order of everything that
-happens to a run: turns of two runtimes, results of steps, values and requests from outside, time, and faults (a crash,
-a lease that ends early, a lost answer, a value sent again), at most ``--faults`` of them. ``--walks`` plays so many
-schedules of four faults for each shape, from ``--seed`` on. ``SHAPE --schedule 'MOVE …'`` plays one again. Exits with 1
-when a promise is broken, and prints the command that shows it.
+``python -m tests.simulation [SHAPE…] [--faults N] [--walks N] [--held N] [--seed N]``. A schedule is one order of
+everything that happens to a run: turns of two runtimes, results of steps, values and requests from outside, time, and
+faults (a crash, a lease that ends early, a lost answer, a value sent again), at most ``--faults`` of them. ``--walks``
+plays so many schedules of four faults for each shape, ``--held`` so many of whole runtimes, from ``--seed`` on.
+``SHAPE --schedule 'MOVE …'`` and ``SHAPE --held-seed N`` play one again. Exits with 1 when a promise is broken, and
+prints the command that shows it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import argparse
 import sys
 import time
 
+from tests.simulation import held
 from tests.simulation.explorer import Simulation
+from tests.simulation.held import HeldBroken
 from tests.simulation.shapes import SHAPES
 from tests.simulation.verdicts import Broken
 
@@ -26,6 +29,8 @@ def main() -> int:
     parser.add_argument("shapes", nargs="*", metavar="SHAPE", help=f"of {', '.join(SHAPES)}; default all")
     parser.add_argument("--faults", type=int, default=1, help="faults in one schedule (default 1)")
     parser.add_argument("--walks", type=int, default=100, help="schedules by seeds for each shape (default 100)")
+    parser.add_argument("--held", type=int, default=100, help="schedules of whole runtimes a shape (default 100)")
+    parser.add_argument("--held-seed", type=int, help="play this one of whole runtimes")
     parser.add_argument("--seed", type=int, default=0, help="first seed (default 0)")
     parser.add_argument("--schedule", default="", help="play these moves of one shape, with any number of faults")
     options = parser.parse_args()
@@ -38,12 +43,23 @@ def main() -> int:
             moves = Simulation(shapes[0], 1 << 30).replay(options.schedule.split())
             print(f"every promise was kept: {' '.join(moves)}")
             return 0
-        total = sum(_explore(shape, options.faults) + _walk(shape, options.seed, options.walks) for shape in shapes)
-    except Broken as broken:
+        if options.held_seed is not None:
+            print(f"every promise was kept among {', '.join(held.play(shapes[0], options.held_seed)) or 'no faults'}")
+            return 0
+        total = sum(_play(shape, options) for shape in shapes)
+    except (Broken, HeldBroken) as broken:
         print(f"BROKEN: {broken}")
         return 1
     print(f"{total:,} schedules, every promise was kept")
     return 0
+
+
+def _play(shape: str, options: argparse.Namespace) -> int:
+    return (
+        _explore(shape, options.faults)
+        + _walk(shape, options.seed, options.walks)
+        + _hold(shape, options.seed, options.held)
+    )
 
 
 def _explore(shape: str, faults: int) -> int:
@@ -66,6 +82,16 @@ def _walk(shape: str, seed: int, walks: int) -> int:
         simulation.walk(number)
     simulation.close()
     return walks
+
+
+def _hold(shape: str, seed: int, count: int) -> int:
+    began = time.monotonic()
+    faults = sum(len(held.play(shape, number)) for number in range(seed, seed + count))
+    print(
+        f"{shape:10} whole runtimes: {count:>13,} schedules, {faults:>7,} faults, {time.monotonic() - began:5.1f} s",
+        flush=True,
+    )
+    return count
 
 
 if __name__ == "__main__":

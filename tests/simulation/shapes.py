@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from holdfast import RetryPolicy, hook, set_attributes, step, workflow
+from holdfast import RetryPolicy, hook, set_attributes, step, step_info, workflow
 from holdfast.errors import StepFailed
 from holdfast.v1 import event_pb2
 
@@ -21,28 +21,58 @@ Log = Sequence[event_pb2.Event]
 TOKEN: Final = "simulated"
 
 
-@step(name="simulated_a")
+@dataclass(slots=True)
+class Work:
+    """How long bodies take, in seconds of the loop, and the attempts that began: for who runs them for real."""
+
+    seconds: Callable[[], float]
+    begun: list[tuple[str, int]] = field(default_factory=list)
+
+    async def do(self) -> None:
+        """Be the body of an attempt."""
+        info = step_info()
+        self.begun.append((info.step_id, info.attempt))
+        await asyncio.sleep(self.seconds())
+
+
+class _Current:
+    """What bodies do at the moment: one simulation plays at a time, and a body has the context of whoever began it."""
+
+    work = Work(lambda: 0.0)
+
+
+CURRENT: Final = _Current()
+
+
+@step(name="simulated_a", retry=RetryPolicy(max_attempts=50))
 async def a() -> str:
+    await CURRENT.work.do()
     return "a"
 
 
-@step(name="simulated_b")
+@step(name="simulated_b", retry=RetryPolicy(max_attempts=50))
 async def b() -> str:
+    await CURRENT.work.do()
     return "b"
 
 
 @step(name="simulated_once", retry=RetryPolicy(max_attempts=1))
 async def once() -> str:
+    await CURRENT.work.do()
     return "once"
 
 
-@step(name="simulated_flaky", retry=RetryPolicy(max_attempts=5, initial_interval=60, jitter=0))
-async def flaky(attempt: int = 0) -> str:
+@step(name="simulated_flaky", retry=RetryPolicy(max_attempts=50, initial_interval=60, max_interval=60, jitter=0))
+async def flaky() -> str:
+    await CURRENT.work.do()
+    if step_info().attempt == 1:
+        raise ValueError("the first attempt fails")
     return "flaky"
 
 
-@step(name="simulated_undo", retry=RetryPolicy(max_attempts=5))
+@step(name="simulated_undo", retry=RetryPolicy(max_attempts=50))
 async def undo() -> str:
+    await CURRENT.work.do()
     return "undo"
 
 

@@ -79,7 +79,14 @@ def _can_change(events: Sequence[event_pb2.Event]) -> bool:
 
 def of_the_end(desk: Desk, mind: Mind, shape: Shape, log: Log) -> list[str]:
     """Return what is wrong with a run in which nothing can happen any more."""
-    return [*_unfinished(desk, log), *_told_twice(log), *_of_the_result(shape, log), *_of_replay(mind, log)]
+    return [*_unfinished(desk, log), *of_a_log(mind, shape, log)]
+
+
+def of_a_log(mind: Mind, shape: Shape, log: Log) -> Iterator[str]:
+    """Yield what is wrong with the log of a run that has ended."""
+    yield from _told_twice(log)
+    yield from _of_the_result(shape, log)
+    yield from _of_replay(mind, log)
 
 
 def _unfinished(desk: Desk, log: Log) -> Iterator[str]:
