@@ -7,6 +7,8 @@ import pytest
 
 from holdfast import Client, WrongContext, remote_step
 from holdfast.testing import Environment
+from holdfast.v1 import queue_service_pb2
+from runtime_service.names import step_queue
 from runtime_service.server import RunningRuntime
 from tests.step_workers import outside_workflows as flows
 from tests.step_workers.worker import Worker, until, value_of
@@ -22,6 +24,40 @@ async def test_a_remote_step_is_awaited_like_a_local_one(client: Client, worker:
     assert task.heartbeat_timeout.ToSeconds() == 60, "a step without any bound still has to give a sign of life"
     await worker.complete(task, {"path": "/films/dune", "seconds": 1})
     assert await run.result(timeout=10) == "/films/dune of 1 s"
+
+
+async def test_a_result_settles_its_task_in_the_same_transaction(store: Store, client: Client, worker: Worker) -> None:
+    run = await client.start(flows.film, "dune")
+    task = await worker.take()
+    watching = store.client.queue.GetQueue(
+        queue_service_pb2.GetQueueRequest(queue=step_queue("node", "outside.render"))
+    )
+    assert (await watching).queue.leased_count == 1
+    await worker.complete(task, {"path": "p", "seconds": 1})
+    after = store.client.queue.GetQueue(queue_service_pb2.GetQueueRequest(queue=step_queue("node", "outside.render")))
+    assert (await after).queue == queue_service_pb2.Queue(name=step_queue("node", "outside.render"))
+    assert await run.result(timeout=10) == "p of 1 s"
+
+
+async def test_a_run_that_is_looked_at_meanwhile_leaves_its_task_alone(client: Client, worker: Worker) -> None:
+    """An attempt that runs by the log but not here is a lost one only when it was to run here."""
+    run = await client.start(flows.call, "once", "x")
+    task = await worker.take()
+    await run.wake()
+    await worker.complete(task, "not lost")
+    assert await run.result(timeout=10) == "not lost"
+
+
+async def test_the_holder_of_a_run_hears_at_once_of_a_result_that_another_runtime_recorded(store: Store) -> None:
+    async with (
+        running_runtime(store.address, *flows.ALL, linger_ms=30_000) as holder,
+        running_runtime(store.address) as other,
+        Client(holder.address) as client,
+        grpc.aio.insecure_channel(other.address) as channel,
+    ):
+        run = await client.start(flows.film, "dune")
+        await Worker(channel).complete(await Worker(channel).take(), {"path": "p", "seconds": 1})
+        assert await run.result(timeout=3) == "p of 1 s"
 
 
 async def test_several_remote_steps_of_a_run_are_out_at_once(client: Client, worker: Worker) -> None:
