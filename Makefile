@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-slow check lint crash generate generated-is-current bench bench-quick model simulate clean
+.PHONY: help install demo test test-fast test-slow check lint crash generate generated-is-current bench bench-quick model simulate fuzz lock audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,19 @@ model: $(STAMP) ## look at every state of the model of lease, guard and redelive
 
 simulate: $(STAMP) ## play every schedule of small runs, with one fault, and long ones by seeds
 	$(BIN)/python -m tests.simulation
+
+fuzz: $(STAMP) ## bytes at every method of both services, guided by coverage, for FUZZ_SECONDS (60)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	$(BIN)/python -m tests.security.fuzz -max_total_time=$(or $(FUZZ_SECONDS),60) -rss_limit_mb=1024 -timeout=20
+
+lock: $(STAMP) ## write requirements.lock anew: every package of the image, with version and hashes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[audit]'
+	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	  --no-header --extra crypto --extra jwt --extra otel --extra postgres --extra zstd --output-file requirements.lock pyproject.toml
+
+audit: $(STAMP) ## ask the advisory databases about every package of the image (needs the internet)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[audit]'
+	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .holdfast .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
