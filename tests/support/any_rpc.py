@@ -12,7 +12,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from tests.support.store import Refused, take_apart
 
 #: Seconds that one call may take: long enough that only a call that hangs reaches it.
-CALL_SECONDS = 10.0
+CALL_SECONDS = 30.0
 
 
 def methods_of(services: Sequence[ServiceDescriptor]) -> Iterator[MethodDescriptor]:

@@ -47,7 +47,7 @@ class Issuer:
         Path(self.file).write_text(json.dumps({"keys": [{**public, "kid": key_id, "use": "sig", "alg": "ES256"}]}))
 
     def token(self, *roles: str, **claims: Any) -> str:
-        """Sign a token that is good for a minute, but for what ``claims`` say otherwise."""
-        body = {"sub": "someone", "aud": "holdfast", "exp": int(time.time()) + 60, "roles": list(roles), **claims}
+        """Sign a token that is good for an hour, but for what ``claims`` say otherwise."""
+        body = {"sub": "someone", "aud": "holdfast", "exp": int(time.time()) + 3600, "roles": list(roles), **claims}
         body = {name: value for name, value in body.items() if value is not None}
         return jwt.encode(body, self._key, "ES256", headers={"kid": self._key_id})
