@@ -33,7 +33,7 @@ test-fast: $(STAMP) ## run all tests but the storms and sweeps
 test-slow: $(STAMP) ## run the storms and sweeps, one after the other
 	$(BIN)/python -m pytest -m slow
 
-crash: $(STAMP) ## kill store and runtime everywhere, judge what is left (5 minutes; CRASH=--nightly: an hour)
+crash: $(STAMP) ## kill store and runtime everywhere, judge what is left (7 minutes; CRASH=--nightly: hours)
 	$(BIN)/python -m tests.crash $(CRASH)
 
 lint: $(STAMP) ## style, types, import rules and the contract

@@ -32,11 +32,16 @@ class Audit:
     findings: list[str]
 
 
-async def audit_file(path: Path, now_ms: int | None = None) -> Audit:
-    """Audit the SQLite file of a store that is not running; ``now_ms`` is the time, the real one by default."""
-    engine = await open_engine(f"sqlite:///{path}")
+async def audit_file(path: Path) -> Audit:
+    """Audit the SQLite file of a store that is not running."""
+    return await audit_database(f"sqlite:///{path}")
+
+
+async def audit_database(url: str) -> Audit:
+    """Audit the database of a store that is not running."""
+    engine = await open_engine(url)
     try:
-        return await engine.read(partial(audit, now_ms=int(time.time() * 1000) if now_ms is None else now_ms))
+        return await engine.read(partial(audit, now_ms=int(time.time() * 1000)))
     finally:
         await engine.close()
 

@@ -2,7 +2,7 @@
 
     python -m tests.crash [--nightly] [--seed N] [--only WORD]
 
-Takes about five minutes on two cores; ``--nightly`` adds a long schedule and many more random runs. Needs strace
+Takes about seven minutes on two cores; ``--nightly`` adds a long schedule and many more random runs. Needs strace
 for the schedules that kill inside system calls; without it they are left out, and the exit code is 2.
 """
 
@@ -20,6 +20,7 @@ from tests.crash.faults import HAS_STRACE
 from tests.crash.mixed import crash_both
 from tests.crash.outcome import Tally, report
 from tests.crash.schedules import SCHEDULES, enumerate_places
+from tests.support.postgres import PostgresServer
 
 #: Lanes that work side by side: most of a crash is waiting for a lease to end.
 LANES = 4
@@ -37,7 +38,11 @@ def main(
 ) -> None:
     """Crash the store and the runtime everywhere, and judge every run that lived through it."""
     with tempfile.TemporaryDirectory(prefix="holdfast-crash-") as folder:
-        tallies = asyncio.run(_all(Path(folder), nightly, seed, only))
+        server = PostgresServer()
+        try:
+            tallies = asyncio.run(_all(Path(folder), server, nightly, seed, only))
+        finally:
+            server.close()
     for line in report(tallies):
         print(line)
     if any(it.failures for it in tallies):
@@ -47,7 +52,7 @@ def main(
         raise typer.Exit(_INCOMPLETE)
 
 
-async def _all(folder: Path, nightly: bool, seed: int, only: str) -> list[Tally]:
+async def _all(folder: Path, server: PostgresServer, nightly: bool, seed: int, only: str) -> list[Tally]:
     tallies: list[Tally] = []
 
     def told(tally: Tally) -> None:
@@ -57,7 +62,7 @@ async def _all(folder: Path, nightly: bool, seed: int, only: str) -> list[Tally]
     for number, schedule in enumerate(SCHEDULES):
         is_possible = (HAS_STRACE or not schedule.needs_strace) and (nightly or not schedule.is_long)
         if only in schedule.name and is_possible:
-            told(await enumerate_places(schedule, _empty(folder, f"schedule{number}"), LANES))
+            told(await enumerate_places(schedule, _empty(folder, f"schedule{number}"), LANES, server=server))
     if only in "both killed at random":
         print(f"seed {seed}", flush=True)
         told(await crash_both(_empty(folder, "both"), LANES, RANDOM_RUNS[nightly], seed))

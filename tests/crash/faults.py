@@ -75,6 +75,26 @@ class KilledInStep:
 
 
 @dataclass(frozen=True, slots=True)
+class KilledAtPostgresCommit:
+    """Kills a store on PostgreSQL at its ``count``-th COMMIT: right before it is sent, or once it was answered."""
+
+    count: int
+    when: When
+
+    def __call__(self) -> None:
+        from store_service.engines.postgres.connection import Session
+
+        dying = _Dying(self.count, self.when)
+        ask: Callable[..., Any] = Session.ask
+
+        def ask_or_die(self: Session, sql: str, *args: Any) -> Any:
+            is_last = sql == "COMMIT" and dying.begin()
+            return dying.end(is_last, ask(self, sql, *args))
+
+        Session.ask = ask_or_die
+
+
+@dataclass(frozen=True, slots=True)
 class LosesACommit:
     """Answers as if the ``count``-th commit was made, and makes it not: what the judges must find."""
 

@@ -47,7 +47,7 @@ async def _lane(path: Path, runs: int, seed: str, tally: Tally) -> None:
             storm = _Storm(rng, store, runtime)
             tally.outcomes.append(await storm.over_one_run(calls, f"run_{number}", f"seed {seed}, run {number}"))
             tally.crashes += storm.crashes
-    tally.outcomes.append(await audited(path.with_suffix(".db"), runs))
+    tally.outcomes.append(await audited(f"sqlite:///{path.with_suffix('.db')}", runs))
 
 
 class _Storm:

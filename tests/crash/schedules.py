@@ -11,21 +11,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Literal
 
 from holdfast.errors import HoldfastError
-from tests.checkers.log_audit import audit_file
+from tests.checkers.log_audit import audit_database
 from tests.crash import client
-from tests.crash.faults import Call, KilledInStep, Traced
+from tests.crash.faults import Call, KilledAtPostgresCommit, KilledInStep, Traced
 from tests.crash.outcome import Outcome, Tally
 from tests.storms import services
-from tests.storms.faults import KilledAtAppend, KilledAtCommit
+from tests.storms.faults import KilledAtAppend, KilledAtCommit, When
 from tests.storms.services import Fault, Service
 from tests.storms.store_calls import Event, StoreCalls
+from tests.support.postgres import PostgresServer
 
 #: The fault of a place; told the database that it is about.
 FaultAt = Callable[[Path, int], Fault]
@@ -43,11 +44,17 @@ class Schedule:
     fault: FaultAt
     alone: bool = False
     needs_strace: bool = False
+    on_postgres: bool = False
     is_long: bool = False
 
 
 def _at_call(call: Call) -> FaultAt:
     return lambda database, place: Traced(database, call, place, checkpoint_pages=CHECKPOINT_PAGES)
+
+
+def _on_postgres(when: When) -> Schedule:
+    name = f"store on PostgreSQL killed {when} each commit"
+    return Schedule(name, "store", lambda _, place: KilledAtPostgresCommit(place, when), on_postgres=True)
 
 
 SCHEDULES: tuple[Schedule, ...] = (
@@ -59,6 +66,8 @@ SCHEDULES: tuple[Schedule, ...] = (
     ),
     Schedule("store killed before each commit", "store", lambda _, place: KilledAtCommit(place, "before")),
     Schedule("store killed after each commit", "store", lambda _, place: KilledAtCommit(place, "after")),
+    _on_postgres("before"),
+    _on_postgres("after"),
     Schedule("runtime killed before each batch", "runtime", lambda _, place: KilledAtAppend(place, "before")),
     Schedule("runtime killed after each batch", "runtime", lambda _, place: KilledAtAppend(place, "after")),
     Schedule("runtime killed as each step begins", "runtime", lambda _, place: KilledInStep(place, "before")),
@@ -66,36 +75,52 @@ SCHEDULES: tuple[Schedule, ...] = (
 )
 
 
-async def enumerate_places(schedule: Schedule, folder: Path, lanes: int, stride: int = 1) -> Tally:
-    """Crash at every ``stride``-th place of a schedule; ``folder`` is empty and stays, for who looks closer."""
+async def enumerate_places(
+    schedule: Schedule, folder: Path, lanes: int, stride: int = 1, server: PostgresServer | None = None
+) -> Tally:
+    """Crash at every ``stride``-th place of a schedule; ``folder`` is empty and stays, for who looks closer.
+
+    ``server`` is for schedules on PostgreSQL.
+    """
     tally = Tally(schedule.name)
     began = time.monotonic()
     places = [count(1 + lane * stride, lanes * stride) for lane in range(lanes)]
-    await asyncio.gather(*(_lane(schedule, folder, f"lane{lane}", it, tally) for lane, it in enumerate(places)))
+    paths = [folder / f"lane{lane}" for lane in range(lanes)]
+    await asyncio.gather(*(_lane(schedule, *it, tally, server) for it in zip(paths, places, strict=True)))
     tally.seconds = time.monotonic() - began
     return tally
 
 
-async def _lane(schedule: Schedule, folder: Path, name: str, places: Iterable[int], tally: Tally) -> None:
-    database = folder / f"{name}.db"
+async def _lane(
+    schedule: Schedule, path: Path, places: Iterable[int], tally: Tally, server: PostgresServer | None
+) -> None:
+    with ExitStack() as databases:
+        file = path.with_suffix(".db")
+        url = databases.enter_context(server.database()) if schedule.on_postgres and server else f"sqlite:///{file}"
+        runs = await _crash_at(schedule, path, url, places, tally)
+        tally.outcomes.append(await audited(url, runs))
+
+
+async def _crash_at(schedule: Schedule, path: Path, url: str, places: Iterable[int], tally: Tally) -> int:
+    """Crash at one place after the other; returns how many runs lived through it."""
     runs = 0
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(services.store(folder, name))
+        store = await stack.enter_async_context(services.store(path.parent, path.name, database=url))
         calls = await stack.enter_async_context(StoreCalls(store.address))
-        runtime = services.runtime(folder, store.address, f"{name}-runtime")
+        runtime = services.runtime(path.parent, store.address, f"{path.name}-runtime")
         if not schedule.alone:
             await stack.enter_async_context(runtime)
         victim = store if schedule.victim == "store" else runtime
         for place in places:
             await victim.kill()
-            await victim.start(schedule.fault(database, place))
+            await victim.start(schedule.fault(path.with_suffix(".db"), place))
             runs += 1
             was_killed, outcome = await _one(schedule, victim, calls, place)
             tally.outcomes.append(outcome)
             tally.crashes += was_killed
             if not was_killed:
                 break
-    tally.outcomes.append(await audited(database, runs))
+    return runs
 
 
 async def _one(schedule: Schedule, victim: Service, calls: StoreCalls, place: int) -> tuple[bool, Outcome]:
@@ -127,13 +152,13 @@ async def judged(
     return Outcome(where, findings=tuple(wrong_with(log)), recovery_seconds=_recovery(log, died_at))
 
 
-async def audited(database: Path, runs: int) -> Outcome:
-    """Audit the file of a store that was stopped."""
-    audit = await audit_file(database)
+async def audited(url: str, runs: int) -> Outcome:
+    """Audit the database of a store that was stopped."""
+    audit = await audit_database(url)
     findings = [*audit.findings, *(f"left in the queue: {message}" for message in audit.messages)]
     if len(audit.logs) != runs:
         findings.append(f"it holds {len(audit.logs)} runs, {runs} were acknowledged")
-    return Outcome(f"audit of {database.name}", findings=tuple(findings))
+    return Outcome(f"audit of {url}", findings=tuple(findings))
 
 
 async def _died_at(victim: Service) -> float:

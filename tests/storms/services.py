@@ -95,7 +95,7 @@ class Service:
 
 
 def store(folder: Path, name: str = "store", **settings: Any) -> Service:
-    """Make a store on the file ``folder/<name>.db``; not started."""
+    """Make a store on the file ``folder/<name>.db``, or on the ``database`` named by its URL; not started."""
     return Service(_serve_store, folder / f"{name}.log", folder / f"{name}.db", settings)
 
 
@@ -122,7 +122,8 @@ def _serve_store(ready: Connection, clock: Any, listen: str, path: Path, setting
     from store_service.settings import StoreSettings
 
     async def run() -> None:
-        running = await serve(StoreSettings(listen=listen, database=f"sqlite:///{path}", **settings), clock=clock)
+        options = {"database": f"sqlite:///{path}", **settings}
+        running = await serve(StoreSettings(listen=listen, **options), clock=clock)
         ready.send(running.address)
         await wait_for_signal()
         await running.drain()
