@@ -32,7 +32,7 @@ async def decline(reason: str) -> None:
     raise Declined(reason)
 
 
-@workflow(name="shop.checkout")
+@workflow(name="client_shop.checkout")
 async def checkout(order: Order, suffix: str = "") -> Order:
     """Charge and return."""
     await set_attributes(stage="paid")

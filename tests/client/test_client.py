@@ -45,7 +45,7 @@ async def test_a_result_comes_by_the_annotation_when_started_from_a_function(cli
 
 
 async def test_a_workflow_started_by_name_takes_and_gives_plain_json(client: Client) -> None:
-    run = await client.start("shop.checkout", {"id": "7"})
+    run = await client.start("client_shop.checkout", {"id": "7"})
     expected = {"id": "charged 7", "seal": "_w=="}
     assert await run.result("20s") == expected
     assert await client.run(run.id).result("20s") == expected
@@ -182,7 +182,7 @@ async def test_unknown_runs_and_workflows_are_told(client: Client) -> None:
     with pytest.raises(NotRegistered, match=r"shop\.checkout"):
         await client.start("shop.chekout")
     with pytest.raises(InvalidRequest, match="parameter 'order'"):
-        await client.start("shop.checkout", {"ident": 7})
+        await client.start("client_shop.checkout", {"ident": 7})
     unknown = client.run("run_unknown")
     for ask in (unknown.status(), unknown.result(), unknown.cancel(), unknown.wake(), unknown.describe()):
         with pytest.raises(RunNotFound):

@@ -31,7 +31,7 @@ def test_a_start_carries_what_was_asked_for() -> None:
         kwargs={"suffix": "!"},
     )
     assert (found.workflow_name, found.run_id, dict(found.attributes)) == (
-        "shop.checkout",
+        "client_shop.checkout",
         "order:7",
         {"customer": "42"},
     )
@@ -71,14 +71,14 @@ def test_a_bad_option_is_refused(options: dict[str, Any], error: type[Exception]
 
 
 def test_bad_arguments_are_refused() -> None:
-    with pytest.raises(SerializationError, match=r"workflow shop\.checkout: parameter 'order'"):
+    with pytest.raises(SerializationError, match=r"workflow client_shop\.checkout: parameter 'order'"):
         request(checkout, "no order")
     with pytest.raises(TypeError, match="missing a required argument"):
         request(checkout)
     with pytest.raises(LimitExceeded):
         request(checkout, Order(id="x" * 3_000_000))
     with pytest.raises(SerializationError):
-        request("shop.checkout", object())
+        request("client_shop.checkout", object())
 
 
 @pytest.mark.parametrize("wrong", [charge, print, None, 3])
@@ -94,7 +94,7 @@ def test_a_long_reason_and_an_unknown_status_are_refused() -> None:
         find_request(None, "done", {})
     found = find_request(checkout, ["failed", "cancelled"], {"a": "b"})
     assert list(found.statuses) == [entity_pb2.RUN_STATUS_FAILED, entity_pb2.RUN_STATUS_CANCELLED]
-    assert found.workflow_name == "shop.checkout"
+    assert found.workflow_name == "client_shop.checkout"
 
 
 def test_a_value_for_a_hook_must_be_json() -> None:

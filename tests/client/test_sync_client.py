@@ -34,7 +34,7 @@ async def test_plain_code_starts_waits_and_finds(runtime_address: str) -> None:
             assert run.result("20s") == Order(id="charged 7", seal=b"\xff")
             assert run.status() == "completed"
             assert [found.run_id for found in client.runs(attributes={"customer": "42"})] == [run.id]
-            assert client.run(run.id).describe().run.workflow_name == "shop.checkout"
+            assert client.run(run.id).describe().run.workflow_name == "client_shop.checkout"
             with pytest.raises(RunFailed):
                 client.start(fail, "no").result("20s")
 
