@@ -130,7 +130,7 @@ UNENCODABLE: list[tuple[Any, Any, str]] = [
     (Any, {"a": [float("nan")]}, "NaN, which JSON does not have"),
     (dict[str, Any], {"a": float("nan")}, "NaN"),
     (str, "\ud800", "surrogates"),
-    (Any, object(), "has no JSON form"),
+    pytest.param(Any, object(), "has no JSON form", id="any-object"),
     (Any, {1: "a"}, "annotate the value"),
     (dict, {1: "a"}, "valid string"),
     (dict[tuple[int, int], str], {(1, 2): "a"}, "not a valid dict"),
