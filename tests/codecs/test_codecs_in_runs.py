@@ -130,7 +130,7 @@ async def test_a_value_that_the_workflow_could_not_read_is_refused_to_its_sender
     async with Client(runtime.address, codec=stranger) as other:
         with pytest.raises(InvalidPayload, match="cannot be decrypted"):
             await other.resume(token, "x")
-    with pytest.raises(InvalidPayload, match="is not of type 'string'"):
+    with pytest.raises(InvalidPayload, match='expected a value of type "string"'):
         await client.resume(token, 5)
     await client.resume(token, "y")
     assert (await run.result("20s"))[1] == "secret y"
