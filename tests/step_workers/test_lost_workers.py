@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
+import grpc.aio
 
 from holdfast import Client
 from holdfast.v1 import event_pb2, payload_pb2, queue_service_pb2
@@ -19,7 +20,7 @@ from runtime_service.tasks.token import TaskToken, read_token
 from tests.step_workers import outside_workflows as flows
 from tests.step_workers.worker import Worker
 from tests.support.refusals import refused
-from tests.support.runtime import RuntimeProcess
+from tests.support.runtime import RuntimeProcess, running_runtime
 from tests.support.store import Store
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "workers"
@@ -107,6 +108,23 @@ async def test_a_silent_worker_is_fenced_and_its_late_result_refused(client: Cli
     assert await run.result(timeout=10) == "second"
     told = [it async for it in run.events() if it.HasField("step_retrying")]
     assert [it.step_retrying.failure.type for it in told] == ["holdfast.StepTimeout"]
+
+
+async def test_a_lost_workers_progress_reaches_the_next_on_every_engine(any_store: Store) -> None:
+    async with (
+        running_runtime(any_store.address, *flows.ALL, linger_ms=20) as runtime,
+        Client(runtime.address) as client,
+        grpc.aio.insecure_channel(runtime.address) as channel,
+    ):
+        worker = Worker(channel)
+        run = await client.start(flows.call, "watched", "x")
+        first = await worker.take()
+        await worker.beat(first, {"at": 5})
+        second = await worker.take()
+        assert (second.attempt, second.last_heartbeat.text) == (2, '{"at": 5}')
+        assert (await refused(worker.complete(first, "late"))).info.reason == "LEASE_LOST"
+        await worker.complete(second, "second")
+        assert await run.result(timeout=10) == "second"
 
 
 async def test_a_worker_that_beats_keeps_its_step(client: Client, worker: Worker) -> None:

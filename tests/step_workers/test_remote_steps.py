@@ -39,11 +39,19 @@ async def test_a_result_settles_its_task_in_the_same_transaction(store: Store, c
     assert await run.result(timeout=10) == "p of 1 s"
 
 
-async def test_a_run_that_is_looked_at_meanwhile_leaves_its_task_alone(client: Client, worker: Worker) -> None:
+async def test_a_run_that_is_looked_at_meanwhile_leaves_its_task_alone(
+    client: Client, worker: Worker, runtime: RunningRuntime
+) -> None:
     """An attempt that runs by the log but not here is a lost one only when it was to run here."""
-    run = await client.start(flows.call, "once", "x")
+    run = await client.start(flows.call, "watched", "x")
+    for _ in range(2):
+        await worker.release(await worker.take())
     task = await worker.take()
+    assert task.attempt == 3, "by its number the last one that the policy allows"
+    await until(lambda: not runtime.worker.active_replays)
+    claims = runtime.worker.counters.claims
     await run.wake()
+    await until(lambda: runtime.worker.counters.claims > claims and not runtime.worker.active_replays)
     await worker.complete(task, "not lost")
     assert await run.result(timeout=10) == "not lost"
 
