@@ -12,6 +12,7 @@ from pathlib import Path
 
 import grpc
 import grpc.aio
+import pytest
 
 from holdfast import Client
 from holdfast.v1 import event_pb2, payload_pb2, queue_service_pb2
@@ -82,6 +83,7 @@ async def until_beaten(store: Store, frames: int) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_every_runtime_may_die_while_a_task_is_out(store: Store, tmp_path: Path) -> None:
     """The one that handed it out, which is also the one of the workflow: killed, and another one takes the result."""
     runtime = RuntimeProcess(
@@ -190,6 +192,7 @@ async def test_a_worker_that_goes_away_while_it_polls_loses_no_task(client: Clie
     assert await run.result(timeout=5) == "got it"
 
 
+@pytest.mark.slow
 async def test_a_killed_runtime_of_a_queue_is_replaced(store: Store, client: Client, tmp_path: Path) -> None:
     """The Python step of a queue, in a runtime that is killed while it runs it: another one runs it again."""
     module = Path(__file__).with_name("slow_steps.py")
