@@ -78,6 +78,11 @@ STREAMS_MAX: Final = 10_000
 #: Calls of one session without an answer; beyond it the session is not read on until some are answered.
 SESSION_CALLS_MAX: Final = 1_000
 
+#: Bytes that the messages of all open watches and readers take together, about, and that one has in any case. A reader
+#: that does not read keeps what it was given last; so the more of them there are, the less each is given at once.
+STREAMS_BYTES_MAX: Final = 16 * 1024 * 1024
+STREAM_SHARE_BYTES_MIN: Final = 8 * 1024
+
 #: Units of work that may wait for the database; beyond it THROTTLED.
 PENDING_WRITES_MAX: Final = 10_000
 
@@ -100,9 +105,8 @@ RUN_STREAMS_MAX: Final = 1_000
 CONTENT_TYPE_CHARS_MAX: Final = 128
 WRITER_ID_CHARS_MAX: Final = 512
 
-#: Chunks and bytes read at once for a reader: it holds no more than this, however slow it is.
+#: Chunks read at once for a reader.
 READ_CHUNKS_MAX: Final = 512
-READ_BYTES_MAX: Final = 1024 * 1024
 
 #: Bytes that one WriteStream has sent and that are not yet durable, before the server stops reading on.
 WRITE_BUFFER_BYTES_MAX: Final = 4 * 1024 * 1024

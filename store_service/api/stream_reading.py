@@ -124,7 +124,7 @@ class _Reading:
         )
         is_place_told = wish.start_index >= 0
         while not self._parts.streams.is_draining:
-            portion = await self._parts.engine.read(place.read)
+            portion = await self._read()
             for message in self._told(portion):
                 is_place_told = True
                 yield message
@@ -138,6 +138,10 @@ class _Reading:
             if portion.is_at_end and not self._listens_to_more():
                 await self._bell.wait(self._silence_left())
         raise _draining(place.next_index)
+
+    async def _read(self) -> Portion:
+        share = self._parts.streams.share_bytes
+        return await self._parts.engine.read(lambda reader: self._place.read(reader, share))
 
     def _told(self, portion: Portion) -> Iterator[api.ReadStreamResponse]:
         for item in portion.items:

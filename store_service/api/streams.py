@@ -1,8 +1,8 @@
 """Open streams: how many there may be, and how they learn that the server drains.
 
 Not the byte streams of runs: those are ``stream_reading.py``. Owns the count of watches, consumers and such readers
-(beyond ``most``: THROTTLED) and the one announcement that ends them. Must never cut a stream off: each says its own
-goodbye, ``holdfast/serving.py`` waits for that and only then stops the server.
+(beyond ``most``: THROTTLED), how much each is given at once, and the one announcement that ends them. Must never cut a
+stream off: each says its own goodbye, ``holdfast/serving.py`` waits for that and only then stops the server.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final
 
 from holdfast.refusal import Refusal
 from holdfast.v1 import error_pb2
+from store_service import limits
 
 #: When a caller that was one stream too many may try again.
 _RETRY_AFTER_MS: Final = 1_000
@@ -29,6 +30,12 @@ class Streams:
     @property
     def is_draining(self) -> bool:
         return self.deadline_ms is not None
+
+    @property
+    def share_bytes(self) -> int:
+        """How many bytes one stream may be given at once. Proof: tests/load/test_stalled_readers.py"""
+        share = limits.STREAMS_BYTES_MAX // max(1, len(self._open))
+        return max(limits.STREAM_SHARE_BYTES_MIN, min(limits.PAGE_BYTES_MAX, share))
 
     @contextmanager
     def open(self, on_drain: Callable[[], None]) -> Iterator[None]:

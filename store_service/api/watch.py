@@ -86,7 +86,8 @@ class _Watch:
         yield self._closing(DRAINING)
 
     async def _read(self) -> Chunk:
-        chunk = await self._parts.engine.read(lambda reader: self._tail.read(reader, self._place))
+        share = self._parts.streams.share_bytes
+        chunk = await self._parts.engine.read(lambda reader: self._tail.read(reader, self._place, share))
         self._place = chunk.place
         self._head_seq = chunk.head_seq
         return chunk
@@ -101,7 +102,10 @@ class _Watch:
     def _batch(self, chunk: Chunk) -> Message:
         for event in chunk.events:
             views.show_event(event, self._view)
-        return self._message(batch=api.EventBatch(events=chunk.events))
+        message = self._message(batch=api.EventBatch(events=chunk.events))
+        # A watch that is not read keeps the message for as long: not its events twice.
+        chunk.events.clear()
+        return message
 
     def _caught_up(self) -> Message:
         server_time = clock.to_timestamp(self._parts.clock())

@@ -84,15 +84,18 @@ class StreamPlace:
             for run_id, step_id, attempt in reader.latest_attempts(stream.number, before_index=self.next_index):
                 self._show(Author(run_id, step_id, attempt))
 
-    def read(self, reader: Reader) -> Portion:
-        """Return what comes next. Raises RUN_NOT_FOUND once the run is deleted."""
+    def read(self, reader: Reader, bytes_max: int) -> Portion:
+        """Return what comes next: ``bytes_max`` of chunks, or a single one that is larger.
+
+        Raises RUN_NOT_FOUND once the run is deleted.
+        """
         has_run_ended = bool(require_run(reader, self._run_id).terminal_seq)
         stream = reader.stream(self._run_id, self._name)
         if stream is None:
             return Portion([], is_at_end=True, is_ended=has_run_ended)
         end = stream.next_index if self._until is None else self._until
         self._is_held_up = False
-        chunks = self._chunks(reader, stream, end)
+        chunks = self._chunks(reader, stream, end, bytes_max)
         items = list(self._counting(reader, chunks, has_run_ended) if self._is_final else self._everything(chunks))
         has_all = self.next_index >= end
         if has_all:
@@ -106,9 +109,9 @@ class StreamPlace:
             size_bytes=stream.size_bytes,
         )
 
-    def _chunks(self, reader: Reader, stream: StreamRow, end: int) -> list[ChunkRow]:
+    def _chunks(self, reader: Reader, stream: StreamRow, end: int, bytes_max: int) -> list[ChunkRow]:
         limit = max(0, min(limits.READ_CHUNKS_MAX, end - self.next_index))
-        return reader.chunks(stream.number, from_index=self.next_index, limit=limit, bytes_max=limits.READ_BYTES_MAX)
+        return reader.chunks(stream.number, from_index=self.next_index, limit=limit, bytes_max=bytes_max)
 
     def _everything(self, chunks: list[ChunkRow]) -> Iterator[Item]:
         for chunk in chunks:

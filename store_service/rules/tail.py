@@ -14,7 +14,6 @@ from typing import Final, Protocol
 
 from holdfast.refusal import Refusal
 from holdfast.v1 import error_pb2, event_pb2, store_service_pb2
-from store_service import limits
 from store_service.engines.contract import EventRow, Reader, RunRow
 from store_service.rules import cursors, refusals, stored
 from store_service.rules.retention import DELETED_POSITION
@@ -62,8 +61,11 @@ class Tail(Protocol):
         Raises Refusal RUN_NOT_FOUND, INVALID_CURSOR.
         """
 
-    def read(self, reader: Reader, place: Place) -> Chunk:
-        """Return what comes next. Raises Refusal CURSOR_EXPIRED, CORRUPT_LOG."""
+    def read(self, reader: Reader, place: Place, bytes_max: int) -> Chunk:
+        """Return what comes next: ``bytes_max`` of events, or a single one that is larger.
+
+        Raises Refusal CURSOR_EXPIRED, CORRUPT_LOG.
+        """
 
     def cursor(self, place: Place) -> str:
         """Return the text of a place."""
@@ -87,11 +89,11 @@ class RunTail:
             raise cursors.invalid_cursor(f"it is ahead of the log of run {self.run_id}")
         return Place(seq)
 
-    def read(self, reader: Reader, place: Place) -> Chunk:
+    def read(self, reader: Reader, place: Place, bytes_max: int) -> Chunk:
         row = reader.run(self.run_id)
         if row is None:
             return Chunk([], place, is_at_end=True, is_deleted=True)
-        rows, end = _fill(place.position, lambda after, limit: self._slice(reader, after, limit))
+        rows, end = _fill(place.position, bytes_max, lambda after, limit: self._slice(reader, after, limit))
         self._require_dense(place, rows, row, end)
         return Chunk(
             events=_events(rows, self.types),
@@ -132,11 +134,13 @@ class StoreTail:
             raise cursors.invalid_cursor("it is ahead of the store")
         return place
 
-    def read(self, reader: Reader, place: Place) -> Chunk:
+    def read(self, reader: Reader, place: Place, bytes_max: int) -> Chunk:
         deleted = _deleted_position(reader)
         if deleted > max(place.position, place.holes_until):
             raise self._expired(reader, place, deleted)
-        rows, end = _fill(place.position, lambda after, limit: reader.all_events(after_position=after, limit=limit))
+        rows, end = _fill(
+            place.position, bytes_max, lambda after, limit: reader.all_events(after_position=after, limit=limit)
+        )
         wanted = rows if not self.workflow_name else list(self._of_workflow(reader, rows))
         is_at_end = end >= reader.last_position()
         return Chunk(_events(wanted, self.types), replace(place, position=end), is_at_end=is_at_end)
@@ -170,15 +174,17 @@ def _deleted_position(reader: Reader) -> int:
     return int(reader.meta(DELETED_POSITION) or 0)
 
 
-def _fill(position: int, next_rows: Callable[[int, int], list[tuple[int, EventRow]]]) -> tuple[list[EventRow], int]:
+def _fill(
+    position: int, bytes_max: int, next_rows: Callable[[int, int], list[tuple[int, EventRow]]]
+) -> tuple[list[EventRow], int]:
     """Read from ``position`` on until a page is full or there is no more; returns rows and the new position."""
     rows: list[EventRow] = []
     size = 0
-    while size < limits.PAGE_BYTES_MAX and len(rows) < _EVENTS_MAX:
-        limit = _rows_that_fit(len(rows), size)
+    while size < bytes_max and len(rows) < _EVENTS_MAX:
+        limit = _rows_that_fit(len(rows), size, bytes_max)
         found = next_rows(position, limit)
         for place, row in found:
-            if rows and size + len(row.body) > limits.PAGE_BYTES_MAX:
+            if rows and size + len(row.body) > bytes_max:
                 return rows, position
             rows.append(row)
             size += len(row.body)
@@ -188,11 +194,11 @@ def _fill(position: int, next_rows: Callable[[int, int], list[tuple[int, EventRo
     return rows, position
 
 
-def _rows_that_fit(count: int, size: int) -> int:
+def _rows_that_fit(count: int, size: int, bytes_max: int) -> int:
     """Return how many more rows to read, by the size of those before."""
     if not count:
         return _FIRST_ROWS
-    room = (limits.PAGE_BYTES_MAX - size) * count // size
+    room = (bytes_max - size) * count // size
     return max(1, min(room, _EVENTS_MAX - count))
 
 

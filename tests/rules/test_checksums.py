@@ -49,7 +49,7 @@ READS: dict[str, Callable[[Any], Any]] = {
         reader, store_service_pb2.ListEventsRequest(run_id="run_1", after_seq=SEQ, page_size=1)
     ),
     "a delta": lambda reader: delta.between(reader, "run_1", 1, Head(6, 0), 100_000),
-    "a watch": lambda reader: RunTail("run_1").read(reader, Place(0)),
+    "a watch": lambda reader: RunTail("run_1").read(reader, Place(0), 1_000_000),
     "a rebuild": lambda reader: rebuild.read_log(reader, "run_1", 6),
 }
 

@@ -49,6 +49,10 @@ class Service:
         await self.kill()
 
     @property
+    def pid(self) -> int:
+        return int(self._process.pid)
+
+    @property
     def log(self) -> str:
         """What the process wrote so far."""
         return self._log.read_text() if self._log.exists() else ""
