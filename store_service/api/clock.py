@@ -3,8 +3,8 @@
 Owns the one answer to "what time is it" in a store process; rules get it as ``now_ms``. Leases and timers are kept in
 wall milliseconds, because they survive restarts, yet a wall clock that is set a year ahead and back must not end every
 lease at once (hazard 3). So the wall is read once at the start, elapsed time is added from a clock that nobody sets and
-that counts a suspended machine's sleep, and a difference to the wall is made up slowly, by a tenth of the time that
-passes. Proof: `tests/queue/test_clock.py`.
+that counts a suspended machine's sleep, and a difference to the wall is made up slowly: by a tenth of the time that
+passes when the wall is ahead, by a thousandth when it is behind. Proof: `tests/queue/test_clock.py`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-#: Part of the elapsed time by which a wrong clock is corrected: a lease is at most a tenth shorter than it says.
-_SLEW: Final = 10
+#: Part of the elapsed time by which a clock that is behind catches up: a lease is at most a tenth shorter than it says.
+_SLEW_AHEAD: Final = 10
+
+#: Part of the elapsed time by which one that is ahead is held back. Runtimes carry the store's time on by themselves
+#: between two readings and must never be ahead of it, or timers fire early: ``runtime_service/worker/clock.py`` knows.
+_SLEW_BACK: Final = 1_000
 
 #: Longest sleep between two looks at the clock while something is due: the wall and the steady clock may part.
 _LOOK_SECONDS_MAX: Final = 60.0
@@ -50,8 +54,8 @@ class SteadyClock:
         elapsed_ns = max(0, steady_ns - self._read_ns)
         self._read_ns = steady_ns
         self._now_ns += elapsed_ns
-        most_ns = elapsed_ns // _SLEW
-        self._now_ns += max(-most_ns, min(most_ns, self._wall_ns() - self._now_ns))
+        wrong_ns = self._wall_ns() - self._now_ns
+        self._now_ns += max(-(elapsed_ns // _SLEW_BACK), min(elapsed_ns // _SLEW_AHEAD, wrong_ns))
         return self._now_ns // 1_000_000
 
     async def wait_until(self, at_ms: int) -> None:

@@ -15,6 +15,7 @@ from store_service.api.delivery import Delivery
 from store_service.api.expiries import Expiries
 from store_service.api.streams import Streams
 from store_service.engines.contract import Engine
+from store_service.rules import leases
 
 #: A grpc.aio.ServicerContext; handlers raise Refusal and need it for little else.
 Context = Any
@@ -53,6 +54,8 @@ async def make_parts(engine: Engine, clock: Clock, *, streams_max: int) -> Parts
     """Make the parts of a server around an open engine; `Parts.start` sets them going."""
     store_id = await engine.read(lambda reader: reader.meta("store_id"))
     assert store_id, "an engine gives its database an id when it creates it"
+    now_ms = clock()
+    await engine.write(lambda tx: leases.shorten_impossible(tx, now_ms))
     return Parts(
         engine=engine,
         clock=clock,

@@ -8,7 +8,7 @@ Proof: `tests/queue/test_leases.py`. Read ``queue.py`` first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
@@ -16,7 +16,7 @@ from typing import Final
 from holdfast.refusal import Refusal
 from holdfast.v1 import error_pb2, payload_pb2, queue_service_pb2
 from store_service import limits
-from store_service.engines.contract import MessageRow, QueueNote, Reader, Transaction
+from store_service.engines.contract import MessageQuery, MessageRow, QueueNote, Reader, Transaction
 from store_service.rules import clock
 from store_service.rules.queue import DEAD, LEASED, READY, note_group, put_back
 from store_service.rules.queue_reading import told
@@ -28,6 +28,9 @@ LOST: Final = "LEASE_LOST"
 #: A receipt that was given back is remembered under this name, so that a repeated nack is told "done" and an
 #: acknowledgement that comes after it is not.
 _GIVEN_BACK: Final = "nack {receipt}"
+
+#: Rows read at once where all leases are looked at.
+_PAGE: Final = 500
 
 #: Forgotten rows per settled receipt: more than come in, so that the table does not grow.
 _FORGET_PER_RECEIPT: Final = 2
@@ -108,6 +111,31 @@ _FATES: Final[Mapping[int, str]] = MappingProxyType(
         DEAD: "it ended and the message is a dead letter",
     }
 )
+
+
+def shorten_impossible(tx: Transaction, now_ms: int) -> int:
+    """Let leases that end later than any lease can end after their own length from now; returns how many.
+
+    For the start of a store. Such a lease was given while the wall was wrong; with the wall put right it would last
+    for years, with nobody to renew it. Proof: tests/clocks/test_wall_clocks.py.
+    """
+    found = [row for row in _all_leased(tx) if (row.lease_expire_ms or 0) > now_ms + limits.LEASE_MS_MAX]
+    for row in found:
+        # It was due when it was leased, by a time that may be years ahead as well.
+        deliver_ms = min(row.deliver_ms, now_ms)
+        tx.put_message(replace(row, deliver_ms=deliver_ms, lease_expire_ms=now_ms + row.lease_ms))
+        tx.note(QueueNote(row.queue, now_ms + row.lease_ms))
+    return len(found)
+
+
+def _all_leased(tx: Transaction) -> Iterator[MessageRow]:
+    queue = ""
+    while names := tx.queue_names(after=queue, limit=_PAGE):
+        for queue in names:
+            number = 0
+            while page := tx.messages(MessageQuery(queue=queue, limit=_PAGE, after_number=number, states=(LEASED,))):
+                yield from page
+                number = page[-1].number
 
 
 def _held(tx: Transaction, receipt: str) -> MessageRow:

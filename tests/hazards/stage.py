@@ -49,12 +49,12 @@ class Stage:
             await self.calls.__aexit__()
         assert (await audit_file(self.folder / "store.db")).findings == []
 
-    async def runtime(self, **settings: Any) -> services.Service:
+    async def runtime(self, *, fault: services.Fault | None = None, **settings: Any) -> services.Service:
         """Start one more runtime."""
         name = f"runtime{len(self._runtimes)}"
         runtime = services.runtime(self.folder, self.store.address, name, MODULE, **settings)
         self._runtimes.append(runtime)
-        await runtime.start()
+        await runtime.start(fault)
         return runtime
 
     async def start(self, run_id: str, workflow_name: str, *arguments: Any) -> None:

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from runtime_service.worker.clock import StoreClock
+from store_service.api.clock import SteadyClock
 
 YEAR_SECONDS = 366 * 24 * 3600.0
 
@@ -30,6 +31,20 @@ def test_a_reading_that_is_behind_makes_the_clock_of_a_runtime_stand_still_and_n
     reached = clock()
     clock.set(ahead_ms - 30_000)
     assert clock() == reached
+
+
+def test_between_readings_the_clock_of_a_runtime_is_never_ahead_of_a_store_that_is_held_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A store whose wall was set back an hour is slower than time, and so is every runtime."""
+    hour_ns, now_ns = 3_600 * 1_000_000_000, 0
+    store = SteadyClock(wall_ns=lambda: 10 * hour_ns + now_ns - hour_ns * bool(now_ns), steady_ns=lambda: now_ns)
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now_ns)
+    clock = StoreClock()
+    clock.set(store())
+    for _ in range(60):
+        now_ns += 1_000_000_000
+        assert store() - 61 <= clock() <= store()
 
 
 def test_a_reading_that_is_ahead_is_taken_over() -> None:

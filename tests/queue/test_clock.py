@@ -42,14 +42,14 @@ def test_a_wall_set_a_year_ahead_moves_no_lease_end_by_more_than_a_tenth() -> No
     assert 30_000 <= clock() - before <= 33_000
 
 
-def test_a_wall_set_back_never_sets_it_back_and_slows_it_by_a_tenth_at_most() -> None:
+def test_a_wall_set_back_never_sets_it_back_and_slows_it_by_a_thousandth_at_most() -> None:
     machine = Machine()
     clock = machine.clock()
     before = clock()
     machine.wall_ns -= YEAR_NS
     assert clock() == before
     machine.pass_time(30)
-    assert 27_000 <= clock() - before <= 30_000
+    assert 29_970 <= clock() - before <= 30_000
 
 
 def test_ahead_and_back_again_it_is_right_in_the_end() -> None:
@@ -59,7 +59,7 @@ def test_ahead_and_back_again_it_is_right_in_the_end() -> None:
     machine.pass_time(10)
     clock()
     machine.wall_ns -= YEAR_NS
-    machine.pass_time(10)
+    machine.pass_time(1_000)
     clock()
     assert clock() == machine.wall_ns // 1_000_000
 
