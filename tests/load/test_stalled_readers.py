@@ -22,7 +22,7 @@ from holdfast.v1 import store_service_pb2, stream_service_pb2
 from tests.storms import services
 from tests.support.store import StoreClient, add, create_run, hook_created, hook_received
 
-READERS = int(os.environ.get("HOLDFAST_READERS", "200"))
+READERS = int(os.environ.get("HOLDFAST_READERS", "100"))
 
 #: Readers on one connection, as of a program that has many runs to follow.
 READERS_PER_CONNECTION = 50

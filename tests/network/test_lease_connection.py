@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from holdfast import Client, step, workflow
 from tests.support.fault_proxy import FaultProxy
 from tests.support.runtime import running_runtime
@@ -25,6 +27,7 @@ async def one_long_step() -> str:
     return await long_step()
 
 
+@pytest.mark.slow
 async def test_a_connection_that_hangs_loses_no_lease(store: Store) -> None:
     async with (
         FaultProxy(store.address) as proxy,

@@ -112,6 +112,7 @@ CALL_FAULTS: dict[str, Callable[[random.Random], CallFault]] = {
 
 
 @pytest.mark.timeout(3 * RUN_SECONDS)
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", CALL_FAULTS.values(), ids=CALL_FAULTS)
 async def test_calls_made_twice_or_never_answered_change_nothing(
     fault: Callable[[random.Random], CallFault], tmp_path: Path

@@ -177,6 +177,9 @@ class SqliteEngine:
             return
         try:
             await self._writer.run(lambda session: session.all("PRAGMA wal_checkpoint(TRUNCATE)"))
+        except sqlite3.OperationalError as error:
+            # No room for what is in the WAL already: it is durable there, and the next start moves it.
+            _log.warning("the WAL is left beside the database: %s", error)
         finally:
             await _close([self._writer], self._ownership)
 
