@@ -33,6 +33,7 @@ async def paused(lab: Lab) -> None:
             await lab.pause(0.1, 0.4)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3 * RUN_SECONDS + 100 * PAUSE_SECONDS)
 async def test_pauses_of_runtimes_and_the_store_change_nothing(tmp_path: Path) -> None:
     async with laboratory(tmp_path) as lab:

@@ -19,8 +19,8 @@ from tests.support.runtime import running_runtime
 from tests.support.store import Store, running_store
 
 #: Messages of a long queue and of a short one; HOLDFAST_MESSAGES=100000 for the promised number.
-MESSAGES = int(os.environ.get("HOLDFAST_MESSAGES", "10000"))
-SHORT = 1_000
+MESSAGES = int(os.environ.get("HOLDFAST_MESSAGES", "5000"))
+SHORT = 500
 CLAIMS = 60
 
 #: Facts that one run is told, as fast as the store takes them.

@@ -31,8 +31,9 @@ READERS_PER_CONNECTION = 50
 ITEMS = 400
 ITEM_BYTES = 20 * 1024
 
-#: What a stalled reader may cost: bytes that it was given twice over (as a message and encoded), and its call.
-READER_BYTES_MAX = 256 * 1024
+#: What all stalled readers may cost together: what they were given, more for the first than for the last, twice over
+#: (as a message and encoded); and for each its call. Without a bound each would take 2.7 MB.
+BYTES_MAX = 128 * 1024 * 1024 + READERS * 64 * 1024
 
 #: Seconds that a write may take among stalled readers; alone it takes a few milliseconds.
 WRITE_SECONDS = 2.0
@@ -64,7 +65,7 @@ def read_stream(client: StoreClient) -> Any:
     return client.streams.ReadStream(stream_service_pb2.ReadStreamRequest(stream=ref))
 
 
-@pytest.mark.parametrize("opened", [watch, read_stream])
+@pytest.mark.parametrize("opened", [watch, pytest.param(read_stream, marks=pytest.mark.slow)])
 async def test_readers_that_do_not_read_cost_little_and_hold_up_no_write(
     opened: Callable[[StoreClient], Any], tmp_path: Path
 ) -> None:
@@ -86,4 +87,4 @@ async def test_readers_that_do_not_read_cost_little_and_hold_up_no_write(
         for call in calls:
             call.cancel()
     assert slowest < WRITE_SECONDS
-    assert grown < READERS * READER_BYTES_MAX
+    assert grown < BYTES_MAX

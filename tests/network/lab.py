@@ -56,6 +56,11 @@ class Lab:
     def proxies(self) -> list[FaultProxy]:
         return [self.to_store, *self.to_runtimes]
 
+    def clear(self) -> None:
+        """Let every proxy pass everything on."""
+        for proxy in self.proxies:
+            proxy.clear()
+
     def any_proxy(self) -> FaultProxy:
         return self.rng.choice([self.to_store, self.to_store, *self.to_runtimes])
 
@@ -131,8 +136,7 @@ async def _blow(weather: Weather, lab: Lab, seconds: float) -> None:
             await weather(lab)
     except TimeoutError:
         pass
-    for proxy in lab.proxies:
-        proxy.clear()
+    lab.clear()
 
 
 async def _everything(client: Client, run_id: str) -> object:

@@ -7,14 +7,20 @@ HOLDFAST_NETWORK_RUNS (`make storm`). A connection that hangs for good takes sec
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.network.lab import RUN_SECONDS, SEED, Lab, Weather, laboratory
+from tests.network.lab import RUN_SECONDS, RUNS, SEED, Lab, Weather, laboratory
 from tests.support.rpc_proxy import CallFault, doubled, replies_lost
+
+#: Seconds of each weather while it changes.
+MOMENT_SECONDS = 0.3
 
 #: Bytes after which a connection is cut: HTTP/2 frames have a head of 9, most messages here are a few hundred.
 CUT_AFTER_BYTES = (1, 400)
@@ -90,16 +96,24 @@ async def clear(lab: Lab) -> None:
     """No weather: what is wrong is in the calls."""
 
 
-WEATHERS = (cut, cut_inside_a_frame, deaf, mute)
-LONG_WEATHERS = (delayed, trickling, unreachable)
+WEATHERS = (delayed, cut, cut_inside_a_frame, deaf, mute, trickling, unreachable)
+
+
+async def changing(lab: Lab) -> None:
+    """One after the other, each for a moment."""
+    for weather in itertools.cycle(WEATHERS):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(MOMENT_SECONDS):
+                await weather(lab)
+        lab.clear()
+
+
+#: What the suite has time for; `make storm` takes each by itself.
+CHOSEN = (changing, *WEATHERS) if RUNS > 1 else (changing, cut_inside_a_frame, deaf, mute)
 
 
 @pytest.mark.timeout(3 * RUN_SECONDS)
-@pytest.mark.parametrize(
-    "weather",
-    [*WEATHERS, *(pytest.param(it, marks=pytest.mark.slow) for it in LONG_WEATHERS)],
-    ids=lambda it: it.__name__,
-)
+@pytest.mark.parametrize("weather", CHOSEN, ids=lambda it: it.__name__)
 async def test_runs_end_as_they_would_on_a_good_network(weather: Weather, tmp_path: Path) -> None:
     async with laboratory(tmp_path) as lab:
         await lab.run_through(weather)
