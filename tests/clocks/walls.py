@@ -1,6 +1,6 @@
 """A wall clock of its own for one process: set, stopped, made faster or slower while the process runs.
 
-Given to the two places in which the services read the wall; that there is no third is tested too. Not libfaketime:
+Given to the two clocks of the services; that hardly anything else reads a wall is tested too. Not libfaketime:
 what it does to all of a process it does to gRPC's waiting inside the kernel as well, which then hangs for seconds, as
 it does not on a machine whose time is set.
 """
