@@ -78,6 +78,11 @@ audit: $(STAMP) ## ask the advisory databases about every package of the image (
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[audit]'
 	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip
 
+.PHONY: storm
+storm: $(STAMP) ## networks, clocks, pauses and load at a size beyond the suite's (some minutes)
+	HOLDFAST_NETWORK_RUNS=20 HOLDFAST_READERS=1000 HOLDFAST_MESSAGES=100000 HOLDFAST_FACTS=20000 HOLDFAST_PAUSE_SECONDS=5 \
+	  $(BIN)/python -m pytest --timeout 900 -s tests/network tests/clocks tests/load
+
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .holdfast .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
