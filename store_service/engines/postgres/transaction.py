@@ -238,8 +238,11 @@ class UnitOfWork(PostgresReader):
         self._writes.place(row.run_id, row.seq)
 
     def put_run(self, row: RunRow) -> None:
-        text = self._insert_or_put(("run", row.run_id), statements.INSERT_RUN, statements.PUT_RUN)
-        self._writes.add(text, *rows.run_parameters(row))
+        if self._known.get(("run", row.run_id), UNKNOWN) is None:
+            # Before its events, so that of two that create it at once the second fails here and is tried again.
+            self._writes.statements.insert(0, (statements.INSERT_RUN, rows.run_parameters(row)))
+        else:
+            self._writes.add(statements.PUT_RUN, *rows.run_parameters(row))
         self._known["run", row.run_id] = row
 
     def put_head(self, row: RunRow) -> None:
