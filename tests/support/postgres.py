@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,6 +85,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it and return once it answers."""
+        assert threading.current_thread() is threading.main_thread(), "see _die_with_parent"
         options = [f"-c{name}={value}" for name, value in {**self._settings, "port": str(self.port)}.items()]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -237,7 +239,8 @@ def _as_user() -> dict[str, Any]:
 
 
 def _die_with_parent() -> None:
-    """Tests that are killed leave no server behind: prctl(PR_SET_PDEATHSIG, SIGQUIT)."""
+    """Tests that are killed leave no server behind: prctl(PR_SET_PDEATHSIG, SIGQUIT). It goes with the thread that
+    starts the server, so that must be the main one."""
     ctypes.CDLL(None).prctl(1, signal.SIGQUIT)
 
 
