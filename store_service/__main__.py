@@ -16,6 +16,7 @@ import typer
 
 from holdfast import event_loop
 from holdfast.serving import CannotListen, log_to_stderr, stop_signals
+from store_service.engines import shown_url
 from store_service.engines.errors import DatabaseUnusable
 from store_service.server import RunningStore, serve
 from store_service.settings import StoreSettings
@@ -52,7 +53,7 @@ async def _run(settings: StoreSettings) -> str:
     """Serve until told to stop, or until the database fails; returns why it failed."""
     with stop_signals() as stopped:
         store = await _start(settings)
-        print(f"holdfast store listening on {store.address} ({settings.database})", flush=True)
+        print(f"holdfast store listening on {store.address} ({shown_url(settings.database)})", flush=True)
         failure = await _end(store, stopped)
     await store.drain()
     return failure

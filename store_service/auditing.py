@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from store_service.engines import shown_url
 from store_service.engines.contract import Reader
-from store_service.engines.sqlite.errors import DatabaseUnusable
+from store_service.engines.errors import DatabaseUnusable
 from store_service.engines.sqlite.inspection import damages_of, read_file
 from store_service.rules.audit import audit_runs
 
 _SQLITE: Final = "sqlite:///"
+_POSTGRES: Final = ("postgresql://", "postgres://")
 
 #: Stands for the run id where no single run is broken.
 _THE_FILE: Final = "the file"
@@ -31,12 +33,15 @@ class StoreAudit:
 
 
 def audit_database(database: str) -> StoreAudit:
-    """Audit a database, named by its URL (sqlite:///file.db) or by the path of its file.
+    """Audit a database, named by its URL (sqlite:///file.db, postgresql://…) or by the path of its file.
 
-    Raises ValueError for a URL of something else, DatabaseUnusable for a file that cannot be read as a store.
+    Raises ValueError for a URL of something else, DatabaseUnusable for one that cannot be read as a store.
     """
+    if database.startswith(_POSTGRES):
+        return _audit_server(database)
     if "://" in database and not database.startswith(_SQLITE):
-        raise ValueError(f"{database!r} is no SQLite database; expected sqlite:///file.db or a path")
+        expected = "expected sqlite:///file.db, postgresql://… or a path"
+        raise ValueError(f"{shown_url(database)!r} is no database of a store; {expected}")
     path = database.removeprefix(_SQLITE)
     damages = tuple((_THE_FILE, text) for text in damages_of(path))
     try:
@@ -46,6 +51,13 @@ def audit_database(database: str) -> StoreAudit:
             raise
         found = StoreAudit("", 0, 0, ())
     return replace(found, findings=damages + found.findings)
+
+
+def _audit_server(url: str) -> StoreAudit:
+    # Imported here: who keeps a file needs no driver of PostgreSQL.
+    from store_service.engines.postgres.inspection import read_database
+
+    return read_database(url, shown_url(url), _audit)
 
 
 def _audit(reader: Reader) -> StoreAudit:

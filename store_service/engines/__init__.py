@@ -31,6 +31,15 @@ async def open_engine(url: str, *, pending_writes_max: int = 10_000) -> Engine:
     return await opener(url, rest, pending_writes_max)
 
 
+def shown_url(url: str) -> str:
+    """Return a database URL as it may be shown: without a password, which may stand before the host or in the query."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme == "sqlite":
+        return url
+    user, at, place = rest.partition("?")[0].rpartition("@")
+    return f"{scheme}://{user.partition(':')[0]}{at}{place}"
+
+
 async def _open_sqlite(url: str, rest: str, pending_writes_max: int) -> Engine:
     path = rest.removeprefix("/")
     if path == rest or not path:

@@ -75,7 +75,7 @@ def test_a_file_that_is_no_store_is_wrong_use(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert told in done.stderr
     assert not (tmp_path / "none.db").exists()
-    assert "no SQLite database" in say("audit", "postgresql://db/x").stderr
+    assert "no database of a store" in say("audit", "mysql://db/x").stderr
 
 
 def test_the_doctor_says_what_to_start_when_nobody_answers(nobody: str) -> None:
