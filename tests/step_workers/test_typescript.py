@@ -53,7 +53,7 @@ async def test_a_program_in_typescript_starts_serves_steers_follows_and_is_refus
     ]
     assert told["refused"] == "FatalError"
     assert told["approval"] == "approved by Ada"
-    assert told["stopped"] == "the workflow no longer waits for it"
+    assert told["stopped"] == "enough"
     assert told["cancelled"] == "enough"
     assert told["stale"] == {"reason": "STALE_SNAPSHOT", "isBehindMarker": True, "missed": ["hookReceived"]}
 
