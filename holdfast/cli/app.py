@@ -18,6 +18,7 @@ from holdfast.cli import (
     doctor,
     health,
     linting,
+    migrating,
     reading,
     services,
     starting,
@@ -56,6 +57,7 @@ app.command("replay")(checking.replay)
 app.command("lint")(linting.lint)
 app.command("doctor")(doctor.doctor)
 app.command("audit")(auditing.audit)
+app.command("migrate")(migrating.migrate)
 app.command("health")(health.health)
 
 

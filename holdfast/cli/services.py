@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from runtime_service.replaying.telling import Told as Told
     from runtime_service.store import Store
     from store_service.auditing import StoreAudit as StoreAudit
+    from store_service.migrating import Migration as Migration
 
 Answer = TypeVar("Answer")
 
@@ -84,6 +85,17 @@ def audited(database: str) -> StoreAudit:
 
     try:
         return audit_database(database)
+    except (ValueError, DatabaseUnusable) as error:
+        raise CommandError(str(error)) from None
+
+
+def migrated(source: str, target: str) -> Migration:
+    """Move a store to another database; see `store_service/migrating.py`. Raises CommandError: nothing was moved."""
+    from store_service.engines.errors import DatabaseUnusable
+    from store_service.migrating import migrate_database
+
+    try:
+        return migrate_database(source, target)
     except (ValueError, DatabaseUnusable) as error:
         raise CommandError(str(error)) from None
 

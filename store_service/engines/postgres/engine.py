@@ -66,7 +66,7 @@ async def open_postgres(url: str, options: Options | None = None) -> Engine:
     Raises DatabaseUnusable (ForeignDatabase, SchemaTooNew) when it cannot be used, ValueError for a bad URL.
     """
     options = options or Options()
-    name = _without_password(url)
+    name = without_password(url)
     replica = secrets.token_hex(8)
 
     def connect_lane() -> Session:
@@ -104,7 +104,8 @@ def _listens(session: Session) -> bool:
     return True
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """Return what people are shown of a URL. Raises ValueError for one that cannot be read."""
     try:
         known = conninfo_to_dict(url)
     except psycopg.Error as error:

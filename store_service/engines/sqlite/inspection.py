@@ -32,7 +32,7 @@ def read_file(path: str, query: Callable[[Reader], T]) -> T:
     Raises DatabaseUnusable when there is no file, when it is not a store (ForeignDatabase), or when its schema is
     not the one of this version.
     """
-    with _snapshot(path) as session:
+    with snapshot(path) as session:
         return query(SqliteReader(session))
 
 
@@ -41,7 +41,7 @@ def damages_of(path: str) -> list[str]:
 
     Reads the whole file. Raises DatabaseUnusable as `read_file` does.
     """
-    with _snapshot(path) as session:
+    with snapshot(path) as session:
         found = [text for (text,) in session.all(f"PRAGMA integrity_check({_DAMAGES_MAX})") if text != "ok"]
         changed = set(_schema(session)) ^ set(_schema_of_this_version())
         return found + [f"the schema differs from that of this version at {name}" for name in sorted(dict(changed))]
@@ -63,7 +63,8 @@ def _schema_of_this_version() -> list[tuple[str, str]]:
 
 
 @contextmanager
-def _snapshot(path: str) -> Iterator[Session]:
+def snapshot(path: str) -> Iterator[Session]:
+    """Open a file read-only, in one transaction that lasts as long as the block. Raises as `read_file` does."""
     if not os.path.isfile(path):
         raise DatabaseUnusable(path, f"there is no database {path}")
     try:
