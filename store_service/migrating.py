@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import tee
 from typing import Final
 
+from store_service.engines import shown_url
 from store_service.engines.errors import DatabaseUnusable
 from store_service.engines.moving import TABLES, Moved, MovedInto, Row, Table
 from store_service.rules.audit import audit_runs
@@ -127,7 +128,9 @@ def _opened(url: str, role: str) -> AbstractContextManager[MovedInto]:
     scheme, separator, rest = url.partition("://")
     opener = _OPENERS.get(scheme) if separator else None
     if opener is None:
-        raise ValueError(f"{url!r} names no database; use sqlite:///file.db or postgresql://user@host/database")
+        raise ValueError(
+            f"{shown_url(url)!r} names no database; use sqlite:///file.db or postgresql://user@host/database"
+        )
     return opener(url, rest, role)
 
 
@@ -136,7 +139,7 @@ def _sqlite(url: str, rest: str, role: str) -> AbstractContextManager[MovedInto]
 
     path = rest.removeprefix("/")
     if path == rest or not path:
-        raise ValueError(f"{url!r} names no file; use sqlite:///file.db or sqlite:////srv/file.db")
+        raise ValueError(f"{shown_url(url)!r} names no file; use sqlite:///file.db or sqlite:////srv/file.db")
     return moving.target(path) if role == "target" else moving.source(path)
 
 
