@@ -194,6 +194,15 @@ async def test_a_claim_tells_everyone_when_its_lease_ends(bench: Bench) -> None:
     assert noted == [QueueNote(QUEUE, EPOCH_MS + LEASE_MS)]
 
 
+async def test_a_message_given_back_is_told_to_everyone_for_when_it_is_due(bench: Bench) -> None:
+    noted: list[object] = []
+    await bench.send()
+    receipt = (await bench.claim_one()).receipt
+    bench.engine.listen(noted.extend)
+    await bench.nack(receipt, delay_ms=700)
+    assert noted == [QueueNote(QUEUE, EPOCH_MS + 700)]
+
+
 def test_every_nack_action_is_served() -> None:
     assert set(leases._ACTIONS) == set(api.NackAction.values())
 

@@ -105,6 +105,32 @@ async def test_an_event_of_another_log_in_its_place_is_found(book: Book, read: s
     assert any("the chain is broken" in text for text in await findings(book))
 
 
+async def test_a_log_that_begins_in_the_middle_of_a_chain_is_found(book: Book) -> None:
+    await six_events(book)
+    first = await book.read(lambda reader: reader.event("run_1", 1))
+    torn = checksum.chained(b"01234567", first.at, first.body)
+    await execute(book, "UPDATE events SET checksum = ? WHERE seq = 1", torn)
+    one = book.read(
+        lambda reader: reading.list_events(reader, store_service_pb2.ListEventsRequest(run_id="run_1", page_size=1))
+    )
+    assert (await refusal_of(one)).metadata["seq"] == "1"
+
+
+async def test_a_row_that_cannot_be_read_is_told(book: Book) -> None:
+    await six_events(book)
+    await execute(book, "UPDATE runs SET body = ?", b"\xff")
+    refusal = await refusal_of(book.read(lambda reader: stored.body_of_run(reader.run("run_1"))))
+    assert (refusal.reason, refusal.metadata["run_id"]) == ("CORRUPT_LOG", "run_1")
+
+
+async def test_the_audit_looks_at_every_run_the_oldest_first(book: Book) -> None:
+    for number in range(3):
+        book.now_ms += 1
+        await book.start(f"run_{number}")
+    audited = await book.read(lambda reader: [(it.run_id, it.events) for it in audit_runs(reader)])
+    assert audited == [("run_0", 2), ("run_1", 2), ("run_2", 2)]
+
+
 @pytest.mark.parametrize("read", ["upwards", "downwards", "a watch"])
 async def test_another_newest_event_than_the_run_knows_is_found(book: Book, read: str) -> None:
     await six_events(book)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
+
 import pytest
 
 from holdfast.refusal import Refusal
 from holdfast.v1 import entity_pb2, event_pb2, payload_pb2
+from store_service.engines.contract import DeletedNote
 from store_service.rules import clock, expiry, queue, retention
 from tests.rules import book as write
 from tests.rules.book import NOW, Book
@@ -79,6 +83,22 @@ async def test_ended_runs_are_deleted_with_all_they_have(book: Book) -> None:
     assert await log_of(book, "run_1") == []
     assert await book.read(lambda reader: reader.meta(retention.DELETED_POSITION)) == "4"
     await book.refused("RUN_NOT_FOUND", "run_1", write.step_created(), request_id="req-run_1")
+
+
+async def test_listeners_hear_of_a_deleted_run(book: Book) -> None:
+    await book.start()
+    await book.append("run_1", write.run_completed())
+    notes: list[object] = []
+    told = asyncio.Event()
+
+    def listen(batch: Iterable[object]) -> None:
+        notes.extend(batch)
+        told.set()
+
+    book.engine.listen(listen)
+    await book.write(lambda tx: retention.delete_runs(tx, ["run_1"]))
+    await asyncio.wait_for(told.wait(), 5)
+    assert notes == [DeletedNote("run_1")]
 
 
 async def test_an_open_run_refuses_the_whole_deletion(book: Book) -> None:

@@ -63,6 +63,7 @@ async def test_a_step_shows_what_its_events_brought(book: Book) -> None:
     assert retrying.HasField("retry_time")
     await book.append("run_1", write.step_started())
     running = (await ask(book, listing.get_step, request)).step
+    assert running.start_time.ToMilliseconds() == NOW
     assert not running.HasField("failure") and not running.HasField("output")
     await book.append("run_1", write.step_completed(output='"ok"'))
     done = (await ask(book, listing.get_step, request)).step

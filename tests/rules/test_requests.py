@@ -8,6 +8,7 @@ from store_service.rules import requests
 from store_service.rules.contents import content
 from tests.rules import book as write
 from tests.rules.book import NOW, Book
+from tests.support import engines
 
 
 async def test_a_resume_retried_after_a_lost_reply_is_one_value(book: Book) -> None:
@@ -73,7 +74,7 @@ async def test_a_repeat_finds_a_log_with_a_hole_corrupt(book: Book) -> None:
     await book.start()
     events = [write.attributes_set(a="1"), write.attributes_set(a="2")]
     await book.append("run_1", *events, request_id="req-1")
-    await book.write(lambda tx: tx._session.execute("DELETE FROM events WHERE seq = 4"))  # type: ignore[attr-defined]
+    await book.write(lambda tx: engines.execute(tx, "DELETE FROM events WHERE seq = 4"))
     assert (await book.refused("CORRUPT_LOG", "run_1", *events, request_id="req-1")).metadata["seq"] == "4"
 
 

@@ -179,3 +179,9 @@ async def test_a_log_that_ends_early_is_told_with_the_event_that_is_missing(book
     with pytest.raises(Refusal) as caught:
         delta.require_dense("run_1", 0, rows[:1], 2)
     assert (caught.value.reason, caught.value.metadata["seq"]) == ("CORRUPT_LOG", "2")
+
+
+async def test_a_delta_of_too_many_events_to_fit_is_told_without_reading_them(book: Book) -> None:
+    await book.start()
+    left_out = await book.read(lambda reader: delta.between(reader, "run_1", 0, delta.Head(2, 9), 79))
+    assert (left_out.truncated, left_out.head_seq, left_out.state_updated_at, len(left_out.events)) == (True, 2, 9, 0)

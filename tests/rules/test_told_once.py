@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from holdfast.v1 import entity_pb2, error_pb2, event_pb2
 from tests.rules import book as write
 from tests.rules.book import NOW, Book
+from tests.support import engines
 
 
 def detail_of(refusal: write.Refusal) -> error_pb2.EntityExists:
@@ -77,7 +80,7 @@ async def test_what_is_created_again_is_compared_with_its_event_or_not_at_all(bo
     await book.start()
     await book.append("run_1", write.step_created())
     for seq, again in ((3, write.step_created()), (1, write.run_created())):
-        await book.write(lambda tx, seq=seq: tx._session.execute("DELETE FROM events WHERE seq = ?", (seq,)))  # type: ignore[attr-defined,misc]
+        await book.write(partial(engines.execute, sql=f"DELETE FROM events WHERE seq = {seq}"))
         assert (await book.refused("CORRUPT_LOG", "run_1", again)).metadata["seq"] == str(seq)
 
 
@@ -139,6 +142,7 @@ async def test_a_retry_starts_at_its_time_and_not_a_millisecond_before(book: Boo
     refusal = await book.refused("RETRY_TOO_EARLY", "run_1", write.step_started())
     assert isinstance(refusal.detail, error_pb2.RetryTooEarly)
     assert refusal.detail.retry_time.ToMilliseconds() == NOW + 10
+    assert (refusal.metadata["wait_ms"], refusal.retry_after_ms) == ("1", 1)
     book.now_ms = NOW + 10
     step = (await book.append("run_1", write.step_started())).entities[0]
     assert isinstance(step, entity_pb2.Step)
