@@ -57,7 +57,7 @@ class PostgresServer:
     """A server on a port that stays the same over restarts. `close` ends it and deletes its data."""
 
     def __init__(self, *, is_durable: bool = True, **settings: str) -> None:
-        self._binaries = _binaries()
+        self.binaries = _binaries()
         self._folder = Path(tempfile.mkdtemp(prefix="holdfast-pg-"))
         self._settings = {**_SETTINGS, **({} if is_durable else _FASTER_THAN_DURABLE), **settings}
         self._process: subprocess.Popen[bytes] | None = None
@@ -67,7 +67,7 @@ class PostgresServer:
         self.port = _free_port()
         if os.geteuid() == 0:
             os.chown(self._folder, *_user())
-        initdb = [self._binaries / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"]
+        initdb = [self.binaries / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"]
         subprocess.run([*initdb, "--locale=C"], check=True, capture_output=True, **_as_user())
         self.start()
 
@@ -89,7 +89,7 @@ class PostgresServer:
         options = [f"-c{name}={value}" for name, value in {**self._settings, "port": str(self.port)}.items()]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._binaries / "postgres", "-D", self._data, *options],
+                [self.binaries / "postgres", "-D", self._data, *options],
                 stdout=log,
                 stderr=log,
                 preexec_fn=_die_with_parent,
