@@ -16,6 +16,12 @@ from tests.support.queue_bench import LEASE_MS, QUEUE, new_message, text_of
 from tests.support.store import DEADLINE_SECONDS, Store, StoreClient, eventually
 
 
+@pytest.fixture
+async def store(any_store: Store) -> Store:
+    """On each engine."""
+    return any_store
+
+
 def receive(store: Store, *queues: str, wait_seconds: float = 30, messages_max: int = 1) -> Any:
     request = api.ReceiveMessagesRequest(queues=queues or [QUEUE], max_messages=messages_max)
     if wait_seconds:

@@ -10,6 +10,13 @@ from holdfast.v1 import event_pb2, payload_pb2
 from holdfast.v1 import store_service_pb2 as api
 from tests.support.store import Store, add, create_run, hook_created, hook_received
 
+
+@pytest.fixture
+async def store(any_store: Store) -> Store:
+    """On each engine."""
+    return any_store
+
+
 RUN = "order-1"
 
 

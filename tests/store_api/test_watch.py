@@ -25,6 +25,16 @@ from tests.support.store import (
     running_store,
 )
 
+#: For tests that open the same file again.
+ON_A_FILE = pytest.mark.parametrize("any_store", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+async def store(any_store: Store) -> Store:
+    """On each engine."""
+    return any_store
+
+
 RUN = "order-1"
 
 
@@ -159,6 +169,7 @@ async def test_a_watch_of_a_run_that_is_deleted_is_told(store: Store) -> None:
         assert await heard(call) is grpc.aio.EOF
 
 
+@ON_A_FILE
 async def test_a_draining_server_says_goodbye_with_a_cursor_that_resumes_elsewhere(store: Store, tmp_path: Any) -> None:
     await create_run(store.client, RUN)
     async with watching(store) as call:
@@ -194,6 +205,7 @@ async def test_a_watch_of_all_runs_may_ask_for_one_workflow(store: Store) -> Non
         assert {event.run_id for event in (await heard(call)).batch.events} == {"mine"}
 
 
+@ON_A_FILE
 async def test_a_watch_of_all_runs_resumes_over_a_restart_without_a_gap(store: Store) -> None:
     async with watching(store, all_runs=True) as call:
         caught_up = await heard(call)

@@ -17,6 +17,12 @@ from tests.support.store import Store, StoreProcess, refused
 
 
 @pytest.fixture
+async def store(any_store: Store) -> Store:
+    """On each engine."""
+    return any_store
+
+
+@pytest.fixture
 async def flow(store: Store) -> Flow:
     return await Flow(store.client).begin(STEP)
 
