@@ -46,7 +46,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 @pytest.fixture(params=ENGINES)
 async def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     """As `store`, once on each engine."""
-    async with running_store(tmp_path / "store.db", engine=await open_for(request, tmp_path)) as running:
+    async with running_store(tmp_path / "test.db", engine=await open_for(request, tmp_path)) as running:
         yield running
 
 
