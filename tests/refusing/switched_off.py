@@ -12,11 +12,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from tests.refusing.safeguards import SAFEGUARDS, Safeguard
+
+#: On one engine: the rules are the same on each, and a fork would start a database server of its own.
+_HOW: Final = ("-q", "-p", "no:cacheprovider", "-k", "not postgres")
 
 #: Safeguard → "with" or "without" → test → passed, failed, or what else became of it.
 Outcomes = dict[str, dict[str, dict[str, str]]]
@@ -41,7 +44,7 @@ def outcomes(names: list[str]) -> Outcomes:
     """Run the tests of these safeguards, with each of them and without it."""
     all_tests = sorted({test for name in names for test in SAFEGUARDS[name].tests})
     with _silenced():
-        pytest.main(["-q", "-p", "no:cacheprovider", "--collect-only", *all_tests])
+        pytest.main([*_HOW, "--collect-only", *all_tests])
     sound = _in_a_fork(None, all_tests)
     found: Outcomes = {}
     for name in names:
@@ -89,7 +92,7 @@ def _run_and_die(safeguard: Safeguard | None, tests: list[str], writing: int) ->
         if safeguard is not None:
             safeguard.switch_off()
         recorder = _Recorder()
-        pytest.main(["-q", "-p", "no:cacheprovider", *tests], plugins=[recorder])
+        pytest.main([*_HOW, *tests], plugins=[recorder])
         os.write(writing, json.dumps(recorder.outcomes).encode())
     finally:
         os._exit(0)
