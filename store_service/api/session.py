@@ -23,6 +23,9 @@ from store_service.rules import clock
 
 Method = Callable[[Any, Context], Awaitable[Any]]
 
+#: Answers that wait for a client which does not read them; beyond it, it is not read either.
+_ANSWERS_WAITING_MAX: Final = 64
+
 #: Bytes of answers in one message, well inside what a client takes.
 _MESSAGE_BYTES_MAX: Final = 1024 * 1024
 
@@ -73,6 +76,7 @@ class _Session:
                 self._stirred.clear()
                 while self._answers:
                     yield self._next_message()
+                self._has_room.set()
             if not reading.cancelled():
                 reading.result()
         finally:
@@ -86,7 +90,7 @@ class _Session:
                 task = asyncio.create_task(self._carry_out(call))
                 self._calls.add(task)
                 task.add_done_callback(self._done)
-            while len(self._calls) >= limits.SESSION_CALLS_MAX:
+            while len(self._calls) >= limits.SESSION_CALLS_MAX or len(self._answers) >= _ANSWERS_WAITING_MAX:
                 # Not reading on is what holds the client up.
                 self._has_room.clear()
                 await self._has_room.wait()

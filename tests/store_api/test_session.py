@@ -12,7 +12,7 @@ import grpc.aio
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from holdfast.v1 import event_pb2, session_service_pb2, store_service_pb2
+from holdfast.v1 import event_pb2, payload_pb2, session_service_pb2, store_service_pb2
 from store_service.api.services import QueueService, StoreService, session_methods
 from tests.support.store import DEADLINE_SECONDS, Store, create_run
 
@@ -155,3 +155,29 @@ async def test_more_calls_than_a_session_may_have_open_are_all_answered(store: S
         for thousand in range(3):
             await line.send(*(Call(call_id=thousand * 1_000 + number, get_run=read) for number in range(1_000)))
         assert len(await line.answers(3_000)) == 3_000
+
+
+async def test_a_client_that_reads_no_answers_is_not_read_for_ever(store: Store) -> None:
+    """What it asked for would fill the memory of the store: 200 KB for every call."""
+    run = (await create_run(store.client)).run
+    big = event_pb2.Event(correlation_id="step_1", step_created=event_pb2.StepCreated(step_name="big"))
+    big.step_created.input.text = '"' + "x" * 200_000 + '"'
+    await store.client.events.CreateEvent(store_service_pb2.CreateEventRequest(run_id=run.run_id, event=big))
+    listed = store_service_pb2.ListEventsRequest(run_id=run.run_id, view=payload_pb2.PAYLOAD_VIEW_STORED)
+    async with session(store) as line:
+        sent = 0
+
+        async def ask_on() -> None:
+            nonlocal sent
+            for number in range(2_000):
+                await line.send(*(Call(call_id=number * 100 + it, list_events=listed) for it in range(100)))
+                sent += 1
+
+        asking = asyncio.create_task(ask_on())
+        last = -1
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while sent != last:
+                last = sent
+                await asyncio.sleep(0.5)
+        assert not asking.done(), "everything was read although no answer was"
+        asking.cancel()
