@@ -169,7 +169,7 @@ async def test_a_client_that_reads_no_answers_is_not_read_for_ever(store: Store)
 
         async def ask_on() -> None:
             nonlocal sent
-            for number in range(2_000):
+            for number in range(80):
                 await line.send(*(Call(call_id=number * 100 + it, list_events=listed) for it in range(100)))
                 sent += 1
 
