@@ -83,6 +83,13 @@ storm: $(STAMP) ## networks, clocks, pauses and load at a size beyond the suite'
 	HOLDFAST_NETWORK_RUNS=20 HOLDFAST_READERS=1000 HOLDFAST_MESSAGES=100000 HOLDFAST_FACTS=20000 HOLDFAST_PAUSE_SECONDS=5 \
 	  $(BIN)/python -m pytest --timeout 900 -s tests/network tests/clocks tests/load
 
+mutate: $(STAMP) ## change the rules and replay in small ways, and see whether a test fails (an hour; a sample)
+	for package in store_service.rules runtime_service.replay; do \
+	  $(BIN)/python -m tests.mutation map --package $$package \
+	  && $(BIN)/python -m tests.mutation run --package $$package --sample 6 \
+	  && $(BIN)/python -m tests.mutation run --package $$package --sample 6 --again --tests-seconds 40 || exit 1; done
+	$(BIN)/python -m tests.mutation report
+
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .holdfast .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

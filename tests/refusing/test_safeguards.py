@@ -11,6 +11,9 @@ import pytest
 
 from tests.refusing.safeguards import SAFEGUARDS
 
+#: 36 forks one after the other take ten seconds, on a machine that has nothing else to do.
+pytestmark = pytest.mark.timeout(300)
+
 Outcomes = dict[str, dict[str, dict[str, str]]]
 
 
@@ -22,7 +25,7 @@ def outcomes() -> Outcomes:
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         check=True,
     )
     found: Outcomes = json.loads(process.stdout)
