@@ -79,12 +79,9 @@ def _of_package(package: str, results: Results) -> Iterator[str]:
 
 def _figures(results: Results) -> tuple[int, int]:
     """Return how many were killed, and of how many that are not the same program."""
-    counts = Counter(
-        _is_dead(outcome)
-        for (module, what), outcome in results.items()
-        if _is_dead(outcome) or not _reason(module, what)
-    )
-    return counts[True], counts.total()
+    dead = sum(_is_dead(outcome) for outcome in results.values())
+    alive = sum(not (_is_dead(outcome) or _reason(*key)) for key, outcome in results.items())
+    return dead, dead + alive
 
 
 def _is_dead(outcome: str) -> bool:
