@@ -167,8 +167,12 @@ def _same_store(store: _Service, runtime: _Service) -> Check:
 
 def _database(database: str) -> Check:
     prefix = "sqlite:///"
+    scheme = database.partition("://")[0]
+    if scheme in ("postgresql", "postgres"):
+        return Check("file", "none on this machine: the database is a PostgreSQL server's")
     if not database.startswith(prefix):
-        return Check("file", f"{database!r} is no SQLite database; expected sqlite:///file.db", FOUND)
+        # Not the whole of it: there may be a password in it.
+        return Check("file", f"{scheme!r} is no SQLite database; expected sqlite:///file.db", FOUND)
     path = Path(database.removeprefix(prefix)).resolve()
     # SQLite writes its log and a store its lock beside the file, so the directory counts as much.
     for needed in [path.parent, *([path] if path.exists() else [])]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from holdfast.errors import NotRegistered
+from holdfast.errors import NotRegistered, ResourceNotFound
 from holdfast.v1 import (
     entity_pb2,
     payload_pb2,
@@ -98,7 +98,11 @@ async def _last_replay_failure(front: Front, run: entity_pb2.Run) -> payload_pb2
         queue=run.wake_queue or RUN_QUEUE, group=run.run_id, states=[queue_service_pb2.QUEUE_MESSAGE_STATE_READY]
     )
     listing = front.store.queue.ListMessages
-    answer: queue_service_pb2.ListMessagesResponse = await front.store.call(listing, page)
+    try:
+        answer: queue_service_pb2.ListMessagesResponse = await front.store.call(listing, page)
+    except ResourceNotFound:
+        # Nobody was ever woken in that queue, as in a store whose runs were all written by hand.
+        return None
     reasons = [message.last_reason for message in answer.messages if message.last_reason.startswith(BLOCKED_PREFIX)]
     if reasons:
         return blocked_failure(reasons[-1])

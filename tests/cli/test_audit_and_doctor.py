@@ -100,3 +100,10 @@ def test_the_doctor_finds_a_database_that_cannot_be_written(nobody: str, tmp_pat
     words = ("doctor", "--store", nobody, "--runtime", nobody, "--database")
     assert "can be written" in say(*words, f"sqlite:///{tmp_path}/a.db").stdout
     assert "does not exist; create it" in say(*words, f"sqlite:///{tmp_path}/none/a.db").stdout
+
+
+def test_the_doctor_takes_a_postgresql_url_and_shows_no_password(nobody: str) -> None:
+    words = ("doctor", "--store", nobody, "--runtime", nobody, "--database")
+    for url, mark in {"postgresql://me:secret@db/x": "✓ file", "mysql://me:secret@db/x": "✗ file"}.items():
+        done = say(*words, url)
+        assert mark in done.stdout and "secret" not in done.stdout + done.stderr

@@ -35,7 +35,8 @@ _NAME: Final = "holdfast migrate"
 #: A hint, not a lock: an application_name in the URL replaces it, and other databases may not know the view.
 _OTHERS: Final = """
 SELECT count(DISTINCT application_name) FROM pg_stat_activity
-WHERE datname = current_database() AND application_name LIKE 'holdfast %%' AND pid <> pg_backend_pid()
+WHERE datname = current_database() AND application_name LIKE 'holdfast %%'
+  AND application_name <> 'holdfast audit' AND pid <> pg_backend_pid()
 """
 _HOLD_LOG: Final = "SELECT position, number FROM counters WHERE name = 'log' FOR UPDATE"
 _PUT_POSITION: Final = "UPDATE counters SET position = %s WHERE name = 'log'"
