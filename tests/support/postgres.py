@@ -207,7 +207,10 @@ END $$
 
 
 def _binaries() -> Path:
-    """Return the folder of the binaries: of the wheel, or as root of a copy that another user may read."""
+    """Return the folder of the binaries: the one that the environment names, that of the wheel, or as root a copy of
+    it that another user may read."""
+    if named := os.environ.get("HOLDFAST_TEST_POSTGRES"):
+        return Path(named)
     if os.geteuid() != 0:
         return _WHEEL / _VERSION / "bin"
     copy = Path(tempfile.gettempdir()) / f"holdfast-postgres-{_VERSION}-{_WHEEL.stat().st_mtime_ns}"

@@ -100,7 +100,7 @@ DELETE_EVENTS: Final = "DELETE FROM events WHERE run_id = %s"
 
 # --- positions over all runs ------------------------------------------------------------------------------------
 
-#: The last lock of a commit; see migrations/0001_initial.sql and docs/decisions/0009-postgresql.md.
+#: The last lock of a commit; see migrations/0001_initial.sql and docs/decisions/0011-postgresql.md.
 ADVANCE: Final = "UPDATE counters SET position = position + %s, number = number + %s WHERE name = 'log'"
 
 #: Right after ADVANCE, in the same transaction: the last event of the batch lies at the counter, the others before.
