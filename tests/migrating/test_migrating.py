@@ -194,8 +194,10 @@ def with_a_trigger(url: str, body: str) -> Iterator[None]:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$")
         connection.execute("CREATE TRIGGER meddle BEFORE INSERT ON chunks FOR EACH ROW EXECUTE FUNCTION meddle()")
-        yield
-        connection.execute("DROP FUNCTION meddle CASCADE")
+        try:
+            yield
+        finally:
+            connection.execute("DROP FUNCTION meddle CASCADE")
 
 
 @pytest.mark.parametrize(
@@ -219,3 +221,22 @@ async def test_a_move_that_goes_wrong_leaves_the_target_empty_and_can_be_done_ag
     assert [name for name, rows in left.items() if rows] == ["meta"]
     await asyncio.to_thread(migrate_database, first, postgres_url)
     assert postgres_rows(postgres_url) == sqlite_rows(first)
+
+
+async def test_numbers_that_two_replicas_gave_alike_all_arrive_in_a_file(empty_postgres: str, tmp_path: Path) -> None:
+    first = await with_a_bit_of_everything(tmp_path / "first.db")
+    await asyncio.to_thread(migrate_database, first, empty_postgres)
+    with psycopg.connect(empty_postgres, autocommit=True) as replicas:
+        # One message of each queue, and one writer of each stream, get the number 7000.
+        replicas.execute(
+            "UPDATE messages SET number = 7000 WHERE number IN (SELECT max(number) FROM messages GROUP BY queue)"
+        )
+        replicas.execute("UPDATE chunks SET writer = 7000")
+        replicas.execute("UPDATE stream_writers SET number = 7000")
+    await asyncio.to_thread(migrate_database, empty_postgres, back := f"sqlite:///{tmp_path / 'back.db'}")
+    before, after = postgres_rows(empty_postgres), sqlite_rows(back)
+    for name in ("messages", "stream_writers"):
+        assert len({row[0] for row in before[name]}) < len(before[name]) == len({row[0] for row in after[name]})
+    assert {row[1] for row in before["messages"]} == {row[1] for row in after["messages"]}
+    stream_of = {number: stream for number, stream, *_ in after["stream_writers"]}
+    assert [stream_of[writer] for _, _, writer, _ in after["chunks"]] == [chunk[0] for chunk in after["chunks"]]
