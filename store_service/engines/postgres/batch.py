@@ -84,6 +84,8 @@ class Batch:
             if keys
         ]
         asked_entities = [(key, self.session.ask(statements.ENTITY, key)) for key in entities]
+        if asked or asked_entities:
+            self.session.sync()
         for cursor, learn, keys in asked:
             learn(cursor.fetchall(), keys)
         for key, cursor in asked_entities:

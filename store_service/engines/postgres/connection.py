@@ -46,18 +46,31 @@ class Patience:
 class Session:
     """An open connection. ``executed`` counts statements, transactions included."""
 
-    __slots__ = ("_connection", "_cursor", "executed")
+    __slots__ = ("_connection", "_pipeline", "executed")
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
-        self._cursor = connection.cursor(binary=True)
+        self._pipeline: psycopg.Pipeline | None = None
         self.executed = 0
 
     @contextmanager
     def pipeline(self) -> Iterator[None]:
         """Let the statements of the block travel together; at its end every one of them was answered."""
-        with self._connection.pipeline():
-            yield
+        with self._connection.pipeline() as self._pipeline:
+            try:
+                yield
+            finally:
+                self._pipeline = None
+
+    def sync(self) -> None:
+        """Wait for the answers to everything sent so far; raises the first error among them.
+
+        With a Sync of the protocol and not only a Flush: the server then knows that it waits for us inside a
+        transaction, and ends it when we stand still. Without, nothing would ever time out, and a store that is stopped
+        by SIGSTOP would hold its locks until somebody wakes it up (`tests/postgres/test_conflicts.py`).
+        """
+        if self._pipeline is not None:
+            self._pipeline.sync()
 
     def send(self, sql: str, parameters: Parameters = ()) -> None:
         """Execute a statement for its effect. Inside a pipeline its error is raised later, by whatever asks next."""
@@ -70,17 +83,21 @@ class Session:
             self.send(sql, parameters)
 
     def ask(self, sql: str, parameters: Parameters = ()) -> psycopg.Cursor[Any]:
-        """Execute a statement whose rows are fetched from the cursor later."""
+        """Execute a statement whose rows are fetched from the cursor after `sync`."""
         self.executed += 1
         return self._connection.cursor(binary=True).execute(sql, parameters, prepare=True)
 
     def one(self, sql: str, parameters: Parameters = ()) -> Any:
         """Return the first row as a tuple, None when there is none."""
-        return self.ask(sql, parameters).fetchone()
+        cursor = self.ask(sql, parameters)
+        self.sync()
+        return cursor.fetchone()
 
     def all(self, sql: str, parameters: Parameters = ()) -> list[Any]:
         """Return every row, as tuples."""
-        return self.ask(sql, parameters).fetchall()
+        cursor = self.ask(sql, parameters)
+        self.sync()
+        return cursor.fetchall()
 
     def scalar(self, sql: str, parameters: Parameters = ()) -> Any:
         """Return the first column of the first row, None when there is no row."""
