@@ -78,6 +78,26 @@ async def test_a_message_relied_on_is_not_handed_out_before_that_commits(replica
     assert len(await claim(b)) == 1
 
 
+async def test_a_group_that_somebody_changes_is_passed_over_and_looked_at_again(replica: OpenReplica) -> None:
+    a, b = await replica(), await replica()
+    await a.write(lambda tx: queue.enqueue(tx, write.message(group="g"), NOW))
+    changed, go_on = threading.Event(), threading.Event()
+
+    def changing(tx: Transaction) -> None:
+        queue.enqueue(tx, write.message(group="g"), NOW)
+        changed.set()
+        assert go_on.wait(DEADLINE_S)
+
+    sending = asyncio.ensure_future(a.write(changing))
+    await asyncio.to_thread(changed.wait, DEADLINE_S)
+    assert await claim(b) == []
+    assert await b.write(lambda tx: tx.next_ready_ms("mail", NOW)) == NOW + 20
+    go_on.set()
+    await sending
+    assert len(await claim(b)) == 1
+    assert await claim(a) == []
+
+
 async def test_a_lease_under_which_something_is_written_is_not_taken_over(replica: OpenReplica) -> None:
     a, b = await replica(), await replica()
     await a.write(lambda tx: queue.enqueue(tx, write.message("k"), NOW))

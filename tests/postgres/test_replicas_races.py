@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -55,6 +56,30 @@ async def test_of_two_runs_that_claim_a_token_at_once_exactly_one_wins(replica: 
             for engine, run_id in zip(engines, runs, strict=True)
         )
         assert await outcomes(*claims) == ["HOOK_TOKEN_CONFLICT", "done"]
+
+
+async def test_a_token_that_both_found_free_is_never_taken_from_who_got_it(replica: OpenReplica) -> None:
+    engines = [await replica(), await replica()]
+    runs = ["run_a", "run_b"]
+    for run_id in runs:
+        await send(engines[0], run_id, write.run_created(), write.run_started())
+    both_looked = threading.Barrier(2)
+    tries: list[str] = []
+
+    def claiming(run_id: str) -> Callable[[Transaction], object]:
+        def unit(tx: Transaction) -> object:
+            tries.append(run_id)
+            is_free = tx.token("token") is None
+            if tries.count(run_id) == 1:
+                assert is_free
+                both_looked.wait(20)
+            return append(tx, Append(run_id=run_id, events=[write.hook_created(token="token")]), NOW)
+
+        return unit
+
+    claims = (engine.write(claiming(run_id)) for engine, run_id in zip(engines, runs, strict=True))
+    assert await outcomes(*claims) == ["HOOK_TOKEN_CONFLICT", "done"]
+    assert len(tries) == 3, "one of them ran again, and found it taken"
 
 
 async def test_a_request_that_comes_to_two_replicas_at_once_is_written_once(replica: OpenReplica) -> None:
