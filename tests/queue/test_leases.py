@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from holdfast.refusal import Refusal
-from holdfast.v1 import error_pb2
+from holdfast.v1 import error_pb2, payload_pb2
 from holdfast.v1 import queue_service_pb2 as api
+from store_service import limits
 from store_service.engines.contract import QueueNote
 from store_service.rules import leases
+from store_service.rules.queue_reading import message_of
 from tests.support.clocks import EPOCH_MS
 from tests.support.queue_bench import LEASE_MS, QUEUE, Bench
 
@@ -201,6 +205,57 @@ async def test_a_message_given_back_is_told_to_everyone_for_when_it_is_due(bench
     bench.engine.listen(noted.extend)
     await bench.nack(receipt, delay_ms=700)
     assert noted == [QueueNote(QUEUE, EPOCH_MS + 700)]
+
+
+async def test_an_extension_that_ends_no_earlier_tells_nobody_and_one_that_does_tells_everyone(bench: Bench) -> None:
+    noted: list[object] = []
+    await bench.send()
+    receipt = (await bench.claim_one()).receipt
+    bench.engine.listen(noted.extend)
+    await bench.extend(receipt)
+    assert noted == []
+    await bench.extend(receipt, 1_000)
+    assert noted == [QueueNote(QUEUE, EPOCH_MS + 1_000)]
+
+
+async def test_what_a_consumer_said_last_is_kept_beside_what_was_sent(bench: Bench) -> None:
+    message_id, _ = await bench.send("hello")
+    receipt = (await bench.claim_one()).receipt
+    said = payload_pb2.Payload(text='"half"')
+    await bench.engine.write(lambda tx: leases.extend_many(tx, [receipt], None, bench.now_ms, said))
+    shown = message_of(await bench.row(message_id))
+    assert (shown.payload.text, shown.progress.text) == ('"hello"', '"half"')
+
+
+async def test_a_lease_of_a_wrong_clock_is_cut_to_its_length_and_everyone_is_told(bench: Bench) -> None:
+    noted: list[object] = []
+    await bench.send("far")
+    bench.now_ms += 10 * limits.LEASE_MS_MAX
+    far = (await bench.claim_one()).message.message_id
+    bench.now_ms = EPOCH_MS
+    await bench.send("near")
+    near = (await bench.claim_one()).message.message_id
+    bench.engine.listen(noted.extend)
+    assert await bench.engine.write(lambda tx: leases.shorten_impossible(tx, EPOCH_MS)) == 1
+    assert noted == [QueueNote(QUEUE, EPOCH_MS + LEASE_MS)]
+    ends = [(await bench.row(message_id)).lease_expire_ms for message_id in (far, near)]
+    assert ends == [EPOCH_MS + LEASE_MS] * 2
+
+
+async def test_receipts_of_long_ago_do_not_pile_up(bench: Bench) -> None:
+    for settle in (bench.ack, bench.nack):
+        old, new = [await _settled(bench, settle), await _settled(bench, settle, later_ms=limits.REQUEST_ID_WINDOW_MS)]
+        kept = [await bench.engine.read(lambda reader, it=it: reader.settled(it)) for it in (old, new)]  # type: ignore[misc]
+        assert kept == [False, True]
+
+
+async def _settled(bench: Bench, settle: Callable[[str], Awaitable[object]], later_ms: int = 0) -> str:
+    """Settle a delivery, a while later; returns what is remembered of it."""
+    bench.now_ms += later_ms
+    await bench.send()
+    receipt = (await bench.claim_one()).receipt
+    await settle(receipt)
+    return receipt if settle == bench.ack else leases._GIVEN_BACK.format(receipt=receipt)
 
 
 def test_every_nack_action_is_served() -> None:

@@ -250,6 +250,20 @@ async def test_listeners_are_told_what_a_commit_means_for_them(book: Book) -> No
     }
 
 
+async def test_what_never_expires_is_told_to_nobody_as_an_expiry(book: Book) -> None:
+    notes: list[Note] = []
+    told = asyncio.Event()
+
+    def listen(batch: object) -> None:
+        notes.extend(batch)  # type: ignore[arg-type]
+        told.set()
+
+    book.engine.listen(listen)
+    await book.append("run_1", write.run_created(), write.run_started(), write.step_created(), write.hook_created())
+    await asyncio.wait_for(told.wait(), 5)
+    assert notes == [EventNote("run_1", 4, False, frozenset((1, 2, 10, 20)))]
+
+
 async def test_labels_of_a_run_have_a_limit(book: Book) -> None:
     await book.start(attributes={f"k{number}": "v" for number in range(limits.ATTRIBUTES_MAX)})
     await book.append("run_1", write.attributes_set(k0="w"))
