@@ -78,6 +78,8 @@ def _silenced() -> Iterator[None]:
     try:
         yield
     finally:
+        # What is still in the buffer goes where the rest went.
+        sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
         os.close(silence)
