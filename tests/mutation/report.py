@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from tests.mutation.operators import mutants_of
+from tests.mutation.runner import modules_of, source_of
+
 PAGE: Final = Path("docs/mutation.md")
 
 Results = Mapping[tuple[str, str], str]
@@ -22,6 +25,7 @@ EQUIVALENT: Final[Mapping[tuple[str, str], str]] = {
     ("store_service.rules.cursors", "True turned"): "no request with a page token has a map, whose order could differ",
     ("store_service.rules.refusals", "is_same negated"): "chooses words",
     ("store_service.rules.audit", "1 as 2"): "counts what is only compared with none",
+    ("store_service.rules.staleness", "0 as 1"): "the marker of a stale snapshot is never less than 1",
     ("store_service.rules.queue", "return False as None"): "asked for its truth only",
     ("store_service.rules.stream_reading", "return False as None"): "asked for its truth only",
 }
@@ -42,7 +46,16 @@ against the tests that can see them, the fastest first (`python -m tests.mutatio
 imported the tests, which takes a third of a second, and it changes tables at the level of modules too, which hold many
 of the rules here and which tools that wrap functions do not reach.
 
-The figures below are of a sample, the same number of mutants of each module, chosen by a seed before any was run.
+The aim is 90 %. The figures are of a sample: at most six mutants of each module, chosen by a seed before any was run.
+Read them with this in mind:
+
+* Tests were written for survivors of this very sample, so it flatters the code beside it. An earlier run of the same
+  sample, before most of them, killed 80 % of the mutants of the rules; a few of its survivors were a fault of the
+  runner, which did not make anew what an import had made. Another `--seed` is a fairer judge.
+* No tests were written yet for the survivors of replay, and its sample is not complete.
+* Most mutants met eight seconds of tests. A survivor may be one that a slower test would have killed, or one in another
+  directory than those that `tests/mutation/cover.py` lists; it counts as a survivor all the same.
+* Survivors of the rules that got tests of their own were run again with those tests alone, on later code.
 
 """
 
@@ -60,8 +73,10 @@ def _of_package(package: str, results: Results) -> Iterator[str]:
     killed, counted = _figures(own)
     yield f"## `{package}`"
     yield ""
+    looked_at = len({module for module, _ in own})
     share = killed / max(1, counted)
     yield f"{killed} of {counted} mutants killed: **{share:.1%}**; {len(own) - counted} more are the same program."
+    yield f"Looked at: {looked_at} of the {_modules_with_mutants(package)} modules that have mutants."
     yield ""
     yield "| Module | Mutants | Killed |"
     yield "|---|---|---|"
@@ -75,6 +90,10 @@ def _of_package(package: str, results: Results) -> Iterator[str]:
         yield ""
         yield from (f"* `{module.rpartition('.')[2]}` {_shown(what)}{_why(module, what)}" for module, what in survivors)
         yield ""
+
+
+def _modules_with_mutants(package: str) -> int:
+    return sum(bool(mutants_of(source_of(module)[1])) for module in modules_of(package))
 
 
 def _figures(results: Results) -> tuple[int, int]:
