@@ -25,7 +25,7 @@ from tests.support.store import Store, StoreClient, add, create_run, eventually,
 
 #: Seconds that the promise allows, and what this machine may add when it is busy.
 NOTICE_SECONDS = 15.0
-LATE_SECONDS = 4.0
+LATE_SECONDS = 10.0
 
 
 @workflow(name="network.one_value")
