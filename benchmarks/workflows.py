@@ -119,22 +119,6 @@ async def naps(count: int, seconds: float) -> list[float]:
 CLOCK = {"read": time.perf_counter}
 
 
-@workflow(name="nap")
-async def nap(seconds: float) -> None:
-    await sleep(seconds)
-
-
-@step(name="pour_chunks")
-async def pour_chunks(chunks: int, size: int) -> float:
-    """Write chunks as fast as they are taken; returns when the first was written."""
-    writer, chunk = stream("bytes", type=bytes), b"x" * size
-    began_at = time.perf_counter()
-    for _ in range(chunks):
-        await writer.write(chunk)
-    await writer.close()
-    return began_at
-
-
 @step(name="drip_tokens")
 async def drip_tokens(tokens: int, seconds: float) -> None:
     """Write the time, over and over, at a steady pace."""
@@ -145,11 +129,6 @@ async def drip_tokens(tokens: int, seconds: float) -> None:
     await writer.close()
 
 
-@workflow(name="pour")
-async def pour(chunks: int, size: int) -> float:
-    return await pour_chunks(chunks, size)
-
-
 @workflow(name="drip")
 async def drip(tokens: int, seconds: float) -> None:
     await drip_tokens(tokens, seconds)
@@ -157,7 +136,7 @@ async def drip(tokens: int, seconds: float) -> None:
 
 @step(name="pour_on")
 async def pour_on(chunks: int, size: int, source: int, target: int) -> None:
-    """Take chunks in from one place and write them, changed, to a stream: one hop of a pipeline."""
+    """Write chunks to a stream of its own."""
     writer, chunk = stream(f"hop-{target}", type=bytes), bytes([source % 256]) * size
     for _ in range(chunks):
         await writer.write(bytes(chunk[::-1]))
@@ -166,7 +145,7 @@ async def pour_on(chunks: int, size: int, source: int, target: int) -> None:
 
 @workflow(name="hops")
 async def hops(chunks: int, size: int, count: int) -> None:
-    """A megabyte through transforming steps, one after the other."""
+    """A stream written by each of some steps, one after the other."""
     for number in range(count):
         await pour_on(chunks, size, number, number + 1)
 
