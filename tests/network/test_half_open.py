@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -21,7 +22,7 @@ from holdfast.v1 import queue_service_pb2, runtime_service_pb2, store_service_pb
 from tests.support.fault_proxy import FaultProxy
 from tests.support.queue_bench import QUEUE, new_message
 from tests.support.runtime import running_runtime, runtime_stub
-from tests.support.store import Store, StoreClient, add, create_run, eventually, hook_received
+from tests.support.store import Store, StoreClient, add, create_run, eventually, hook_received, running_store
 
 #: Seconds that the promise allows, and what this machine may add when it is busy.
 NOTICE_SECONDS = 15.0
@@ -113,26 +114,27 @@ async def _is_ready(store: Store) -> None:
         await asyncio.sleep(0.1)
 
 
-async def servers_end_the_calls_of_clients_that_are_gone(store: Store) -> None:
+async def servers_end_the_calls_of_clients_that_are_gone(store: Store, database: Path) -> None:
+    """The watch is the only stream of a store of its own; the call is the only one of its runtime."""
     await create_run(store.client, "gone")
     async with (
+        running_store(database) as watched,
         running_runtime(store.address, one_value, lease="60s") as runtime,
-        FaultProxy(store.address) as to_store,
+        FaultProxy(watched.address) as to_store,
         FaultProxy(runtime.address) as to_runtime,
         StoreClient(to_store.address) as client,
         runtime_stub(to_runtime.address) as steering,
     ):
-        streams, calls = store.running.parts.streams, runtime.server.calls
-        before = set(streams._open)
+        await create_run(watched.client, "gone")
+        streams, calls = watched.running.parts.streams, runtime.server.calls
         watch = client.events.WatchEvents(store_service_pb2.WatchEventsRequest(run_id="gone"))
         following = steering.WatchRun(runtime_service_pb2.WatchRunRequest(run_id="gone"))
         await asyncio.gather(watch.read(), following.read())
-        opened = set(streams._open) - before
-        assert opened and calls._running
+        assert len(streams._open) == 1 and calls._running
         to_store.strand()
         to_runtime.strand()
         await asyncio.gather(
-            noticed("the store does not end the watch", _until(lambda: opened.isdisjoint(streams._open))),
+            noticed("the store does not end the watch", _until(lambda: not streams._open)),
             noticed("the runtime does not end the call", _until(lambda: not calls._running)),
         )
 
@@ -168,13 +170,13 @@ async def an_attempt_to_connect_is_given_up(store: Store) -> None:
 
 
 @pytest.mark.slow
-async def test_every_end_notices_a_connection_that_hangs(store: Store) -> None:
+async def test_every_end_notices_a_connection_that_hangs(store: Store, tmp_path: Path) -> None:
     """All of them at once: each takes the whole time that keepalive needs."""
     await asyncio.gather(
         a_runtime_hears_of_facts(store),
         a_client_gets_results_and_events(store),
         a_store_takes_back_what_a_consumer_held(store),
-        servers_end_the_calls_of_clients_that_are_gone(store),
+        servers_end_the_calls_of_clients_that_are_gone(store, tmp_path / "watched.db"),
         a_command_is_told(store),
         an_attempt_to_connect_is_given_up(store),
     )
