@@ -21,6 +21,7 @@ from holdfast.definitions import registry
 from holdfast.errors import HoldfastError, LoadFailed, NotReady
 from holdfast.queues import EVERY_QUEUE
 from holdfast.serving import CannotListen, log_to_stderr, wait_for_signal
+from runtime_service.replay import guard
 from runtime_service.server import serve
 from runtime_service.settings import RuntimeSettings
 
@@ -98,6 +99,7 @@ def _settings(given: dict[str, Any]) -> RuntimeSettings:
 
 
 def _load(modules: list[str]) -> None:
+    guard.install()  # before them, so that a default argument or an installed package takes no clock past it
     for module in modules:
         try:
             found = registry.load(module)

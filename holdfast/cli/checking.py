@@ -85,8 +85,10 @@ def replay(
 def _load(modules: Sequence[str]) -> list[StepDefinition | WorkflowDefinition]:
     """Load modules as a runtime would; returns what they define, each once."""
     from holdfast.cli.exits import CommandError
+    from holdfast.cli.services import guard_bodies
     from holdfast.definitions import registry
 
+    guard_bodies()
     found: dict[StepDefinition | WorkflowDefinition, None] = {}
     for module in modules:
         try:

@@ -38,6 +38,13 @@ def store(context: typer.Context) -> None:
     _become("store", "store_service", context.args)
 
 
+def guard_bodies() -> None:
+    """Let nothing that is loaded from here on take a clock past the guard, as in a runtime."""
+    from runtime_service.replay import guard
+
+    guard.install()
+
+
 def runtime(context: typer.Context) -> None:
     """Run a runtime: executes workflows, serves clients. `holdfast runtime --help` lists its options."""
     _become("runtime", "runtime_service", context.args)

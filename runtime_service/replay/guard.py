@@ -5,8 +5,8 @@ Active only on the thread that runs a turn of a replay and only while it does, s
 never notice. It lets its own work through (hazard 35): imports, tracebacks and log lines open files and read
 clocks, and so does the runtime when it encodes values. The names are in ``guarded_names.py``.
 
-``from time import time`` binds the original before anybody can replace it; such names are exchanged in the modules of
-the user, the one that defines the workflow and those it may call (``adopt``), and nowhere else.
+A runtime puts it in place before it loads a module, so that whatever is imported after that binds guarded functions;
+what the user's modules bound before is exchanged by ``adopting.py``.
 Proof: tests/replay/test_replay_guard.py.
 """
 
@@ -26,6 +26,7 @@ from types import FrameType
 from typing import Any, Final, NoReturn
 
 from holdfast.errors import NotDeterministic
+from runtime_service.replay import adopting
 from runtime_service.replay.guarded_names import (
     AUDIT_EVENTS,
     AUDIT_FAMILIES,
@@ -39,19 +40,13 @@ from runtime_service.replay.guarded_names import (
     TRUSTED_CALLERS,
     UNLESS_GIVEN,
 )
-from runtime_service.replay.source import calling_line, is_users_file
+from runtime_service.replay.source import calling_line
 
 #: Thread → whether the event it delivers has been seen before, so that what the body says is a repetition.
 _turns: Final[dict[int, bool]] = {}
 
 #: id of an original function → its guarded one, for ``adopt``. The originals live as long as the process.
 _guarded: Final[dict[int, Callable[..., Any]]] = {}
-
-#: id of a namespace that was gone through → its size then. Modules imported after ``install`` bind guarded names.
-_adopted: Final[dict[int, int]] = {}
-
-#: How many modules there were when they were last gone through.
-_looked_at: Final = {"modules": 0}
 
 #: Where the walk over frames ends: below it is the service.
 _LOOP_MODULE: Final = "runtime_service.replay.loop"
@@ -100,26 +95,8 @@ def refuse(what: str, advice: str = STEP) -> NoReturn:
 
 
 def adopt(names: dict[str, Any]) -> None:
-    """Exchange guarded originals in the module that defines a workflow and in every other module of the user's.
-
-    Cheap when nothing was imported since. Idempotent.
-    """
-    _adopt(names)
-    if len(sys.modules) != _looked_at["modules"]:
-        _looked_at["modules"] = len(sys.modules)
-        for module in list(sys.modules.values()):
-            if is_users_file(getattr(module, "__file__", None)):
-                _adopt(vars(module))
-
-
-def _adopt(names: dict[str, Any]) -> None:
-    if _adopted.get(id(names)) == len(names):
-        return
-    _adopted[id(names)] = len(names)
-    for name, value in list(names.items()):
-        replacement = _guarded.get(id(value))
-        if replacement is not None:
-            names[name] = replacement
+    """Exchange originals that the user's modules took before the guard was in place; see ``adopting.py``."""
+    adopting.adopt(names, _guarded)
 
 
 @functools.cache
@@ -200,9 +177,10 @@ def _is_time_zone(event: str, args: tuple[Any, ...]) -> bool:
 
 def _is_users_work(caller: FrameType | None) -> bool:
     """Whether what is being done is done by the workflow and not by the runtime, an import or a log line."""
-    while caller is not None and _module(caller) in PASSED_OVER:
-        caller = caller.f_back
-    if caller is None or _top(_module(caller)) in TRUSTED_CALLERS:
+    doer = caller
+    while doer is not None and _top(_module(doer)) in PASSED_OVER:
+        doer = doer.f_back
+    if doer is None or _top(_module(doer)) in TRUSTED_CALLERS:
         return False
     while caller is not None and _module(caller) != _LOOP_MODULE:
         module = _module(caller)

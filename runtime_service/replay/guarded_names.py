@@ -94,13 +94,14 @@ LET_THROUGH: Final = frozenset(
     )
 )
 
-#: Modules that stand between who does something and what is guarded; whoever called them does it.
-PASSED_OVER: Final = frozenset(("os", "collections.abc", "_collections_abc", "random"))
+#: Modules that stand between who does something and what is guarded; whoever called them does it. A model of pydantic
+#: calls the factories of its defaults.
+PASSED_OVER: Final = frozenset(("os", "collections", "_collections_abc", "random", "pydantic", "pydantic_core"))
 
 #: Packages that may use what is guarded when they call it themselves: the runtime's, and those that only take down.
 TRUSTED_CALLERS: Final = frozenset(
     (
-        *("holdfast", "runtime_service", "asyncio", "pydantic", "pydantic_core", "google"),
+        *("holdfast", "runtime_service", "asyncio", "google"),
         # What they take down comes out once: see silence.py.
         *("opentelemetry", "prometheus_client"),
     )
