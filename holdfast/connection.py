@@ -16,6 +16,7 @@ import grpc
 from google.protobuf.message import Message
 
 from holdfast import tracing
+from holdfast.addresses import target_of
 from holdfast.answers import from_rpc_error
 from holdfast.codecs import Codec
 from holdfast.errors import HoldfastError, NotReady, Throttled, WriteConflict
@@ -99,6 +100,7 @@ class Connection:
         if not isinstance(address, str | None):
             raise TypeError(f'the address of a runtime is text like "127.0.0.1:7702", got {address!r}')
         self.address = address or os.environ.get("HOLDFAST_RUNTIME_ADDRESS") or DEFAULT_ADDRESS
+        target_of(self.address, is_secure=bool(tls.ca))
         self._patience_seconds = patience
         self._has_contact = False
         self._bearer = Bearer.of_client(token)

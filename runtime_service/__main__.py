@@ -40,7 +40,10 @@ def main(
         str | None, typer.Option(help="Address to serve on, HOST:PORT. [env HOLDFAST_RUNTIME_LISTEN; 127.0.0.1:7702]")
     ] = None,
     store: Annotated[
-        str | None, typer.Option(help="Address of the store. [env HOLDFAST_STORE_ADDRESS; 127.0.0.1:7701]")
+        str | None,
+        typer.Option(
+            help="Address of the store, or IP:PORT,IP:PORT of several. [env HOLDFAST_STORE_ADDRESS; 127.0.0.1:7701]"
+        ),
     ] = None,
     http: Annotated[
         str | None,

@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 from ulid import ULID
 
+from holdfast.addresses import target_of
 from holdfast.durations import duration_ms
 from holdfast.security.bearer import Bearer
 from holdfast.security.channels import ClientTls
@@ -75,6 +76,12 @@ class RuntimeSettings(SecuritySettings):
             raise ValueError(f"expected http://host/path or https://…, got {value!r}")
         return value.rstrip("/")
 
+    @field_validator("store")
+    @classmethod
+    def _check_store(cls, value: str) -> str:
+        target_of(value)
+        return value
+
     @field_validator("listen", "store")
     @classmethod
     def _check_address(cls, value: str) -> str:
@@ -82,6 +89,11 @@ class RuntimeSettings(SecuritySettings):
         if not (colon and host and port.isdecimal() and int(port) <= 65_535) and not value.startswith("unix:"):
             raise ValueError(f"expected host:port, got {value!r}")
         return value
+
+    @model_validator(mode="after")
+    def _check_store_tls(self) -> Self:
+        target_of(self.store, is_secure=bool(self.store_tls_ca))
+        return self
 
     @model_validator(mode="after")
     def _check_http_tls(self) -> Self:

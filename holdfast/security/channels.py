@@ -16,6 +16,7 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
+from holdfast.addresses import BALANCED, target_of
 from holdfast.security.certificates import check_pair
 from holdfast.security.files import FileProblem, Watched
 
@@ -74,10 +75,14 @@ class ClientTls:
 
 
 class PlainChannels:
-    """Channels for plain code. ``get`` returns the one to use now; it is another one after a renewal."""
+    """Channels for plain code. ``get`` returns the one to use now; it is another one after a renewal.
+
+    ``address`` may lead to several servers (``holdfast/addresses.py``). Raises ValueError for a list that
+    cannot be used.
+    """
 
     def __init__(self, address: str, tls: ClientTls, options: ChannelOptions = ()) -> None:
-        self._address, self._options = address, options
+        self._address, self._options = target_of(address, is_secure=bool(tls.ca)), (*BALANCED, *options)
         self._credentials = _watched(tls)
         self._channel: grpc.Channel | None = None
         self._made_of: grpc.ChannelCredentials | None = None
@@ -103,7 +108,11 @@ class PlainChannels:
 
 
 def open_channel(address: str, tls: ClientTls, options: ChannelOptions = ()) -> grpc.aio.Channel:
-    """Open a channel for asyncio. Raises FileProblem for files that cannot be used."""
+    """Open a channel for asyncio to a server, or to whichever of several answers (``holdfast/addresses.py``).
+
+    Raises FileProblem for files that cannot be used, ValueError for a list that cannot.
+    """
+    address, options = target_of(address, is_secure=bool(tls.ca)), (*BALANCED, *options)
     if not tls.ca:
         return grpc.aio.insecure_channel(address, options=options)
     credentials = _watched(tls)

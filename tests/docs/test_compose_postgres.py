@@ -41,6 +41,12 @@ def inside(service: dict[str, Any]) -> int:
     return int(service["command"][service["command"].index("--listen") + 1].rpartition(":")[2])
 
 
+def aliases(service: dict[str, Any]) -> list[str]:
+    """The names by which a container is found beside its own."""
+    found: list[str] = service.get("networks", {}).get("default", {}).get("aliases", [])
+    return found
+
+
 class Machine:
     """This machine in the place of the containers: a port for each service, a database for theirs."""
 
@@ -53,7 +59,10 @@ class Machine:
         """What is said in the container of a service, as it is said here."""
         own = {f"{host}:{inside(OURS[name])}": self.addresses[name] for host in ("0.0.0.0", "127.0.0.1")}
         others = {f"{other}:{inside(OURS[other])}": address for other, address in self.addresses.items()}
-        places = {**own, **others, "/app/": f"{ROOT}/"}
+        stores = [name for name in OURS if "stores" in aliases(OURS[name])]
+        # DNS leads this name to all of them; here it is their list.
+        all_stores = {f"stores:{inside(OURS[stores[0]])}": ",".join(self.addresses[it] for it in stores)}
+        places = {**own, **others, **all_stores, "/app/": f"{ROOT}/"}
         programs = {"python": sys.executable, "holdfast": HOLDFAST}
         said = [programs.get(words[0], words[0]), *words[1:]]
         for there, here in places.items():
@@ -141,11 +150,12 @@ def test_everyone_waits_until_what_they_need_is_healthy() -> None:
     assert all("healthcheck" in service for service in SERVICES.values())
 
 
-def test_a_runtime_of_the_profile_asks_a_store_that_it_waits_for() -> None:
+def test_a_runtime_of_the_profile_asks_stores_that_it_waits_for() -> None:
     for name, service in OURS.items():
         if name.startswith("runtime"):
             store = service["command"][service["command"].index("--store") + 1].rpartition(":")[0]
-            assert store in service["depends_on"]
+            asked = {other for other, it in OURS.items() if store in aliases(it)}
+            assert asked == set(service["depends_on"])
 
 
 def test_the_check_of_postgresql_is_a_program_of_its_image_that_answers(postgres_server: PostgresServer) -> None:
