@@ -83,6 +83,10 @@ storm: $(STAMP) ## networks, clocks, pauses and load at a size beyond the suite'
 	HOLDFAST_NETWORK_RUNS=20 HOLDFAST_READERS=1000 HOLDFAST_MESSAGES=100000 HOLDFAST_FACTS=20000 HOLDFAST_PAUSE_SECONDS=5 \
 	  $(BIN)/python -m pytest --timeout 900 -s tests/network tests/clocks tests/load
 
+.PHONY: soak
+soak: $(STAMP) ## half of what the machine can do, for SECONDS (3600), with a fault every 30 s; does anything grow? (SOAK=--postgres)
+	$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),3600) --save $(SOAK)
+
 mutate: $(STAMP) ## change the rules and replay in small ways, and see whether a test fails (an hour; a sample)
 	for package in store_service.rules runtime_service.replay; do \
 	  $(BIN)/python -m tests.mutation map --package $$package \
