@@ -1,7 +1,7 @@
 """Runs the tests of each safeguard with and without it; prints a JSON object of outcomes.
 
 ``python -m tests.refusing.switched_off [NAME…]``. One process imports the tests; each safeguard is switched off in a
-fork of it, so that 35 of them cost a few seconds. "with" must be passed, "without" failed: an error before the test
+fork of it, so that all of them cost a few seconds. "with" must be passed, "without" failed: an error before the test
 began is neither.
 """
 
@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.refusing.safeguards import SAFEGUARDS, Safeguard
+from tests.refusing.safeguard import Safeguard
+from tests.refusing.safeguards import SAFEGUARDS
 
 #: On one engine: the rules are the same on each, and a fork would start a database server of its own.
 _HOW: Final = ("-q", "-p", "no:cacheprovider", "-k", "not postgres")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.refusing.safeguards import SAFEGUARDS
 
-#: 36 forks one after the other take ten seconds, on a machine that has nothing else to do.
+#: The forks one after the other take ten seconds, on a machine that has nothing else to do.
 pytestmark = pytest.mark.timeout(300)
 
 Outcomes = dict[str, dict[str, dict[str, str]]]
