@@ -20,7 +20,9 @@ import structlog
 from google.protobuf.message import DecodeError
 from ulid import ULID
 
+from holdfast.dispatch import Namespaces
 from holdfast.refusal import Refusal, invalid_field
+from holdfast.security.clients import Client
 from holdfast.security.guard import Guard
 from holdfast.wire import abort
 
@@ -36,12 +38,16 @@ HEALTH: Final = "/grpc.health.v1.Health/"
 class Calls(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generic at run time
     """Wraps every method of a server once; ``admissions`` are asked in order before a call runs, then the ``guard``.
 
+    ``namespaces`` say whose servicers answer the client that the guard found; without them, those registered.
     Handlers may be coroutines (unary) or async generators (streams); they raise Refusal for an error answer.
     """
 
-    def __init__(self, admissions: Sequence[Admission], guard: Guard | None = None) -> None:
+    def __init__(
+        self, admissions: Sequence[Admission], guard: Guard | None = None, namespaces: Namespaces | None = None
+    ) -> None:
         self._admissions = tuple(admissions)
         self._guard = guard
+        self._namespaces = namespaces
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         self._running = 0
         self._is_idle = asyncio.Event()
@@ -89,8 +95,8 @@ class Calls(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generi
         self, method: str, call: Callable[..., Awaitable[Any]], *, is_stream: bool = False
     ) -> Callable[..., Awaitable[Any]]:
         async def answer(request: Any, context: Any) -> Any:
-            async def run() -> Any:
-                return await call(_readable(request), context)
+            async def run(client: Client | None) -> Any:
+                return await self._call_for(client, method, call)(_readable(request), context)
 
             return await self._answer(method, context, run, is_stream=is_stream)
 
@@ -98,9 +104,10 @@ class Calls(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generi
 
     def _stream(self, method: str, call: Callable[..., AsyncIterator[Any]]) -> Callable[..., Awaitable[None]]:
         async def answer(request: Any, context: Any) -> None:
-            async def run() -> None:
+            async def run(client: Client | None) -> None:
+                answering = self._call_for(client, method, call)
                 # The generator is closed here, not by the garbage collector: its `finally` gives leases back.
-                async with aclosing(call(_readable(request), context)) as messages:  # type: ignore[type-var]
+                async with aclosing(answering(_readable(request), context)) as messages:
                     async for message in messages:
                         await context.write(message)
 
@@ -108,14 +115,19 @@ class Calls(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generi
 
         return answer
 
-    async def _answer(self, method: str, context: Any, run: Callable[[], Awaitable[Any]], *, is_stream: bool) -> Any:
+    def _call_for(self, client: Client | None, method: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        return call if self._namespaces is None else self._namespaces.call_for(client, method, call)
+
+    async def _answer(
+        self, method: str, context: Any, run: Callable[[Client | None], Awaitable[Any]], *, is_stream: bool
+    ) -> Any:
         self._running += 1
         self._is_idle.clear()
         try:
             for admit in self._admissions:
                 admit(method)
             if self._guard is None:
-                return await run()
+                return await run(None)
             return await self._guard.run(method, context, run, is_stream=is_stream)
         except Refusal as refusal:
             await abort(context, refusal)

@@ -24,6 +24,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
+from holdfast.dispatch import Namespaces, Servicers
 from holdfast.interceptors import Calls
 from holdfast.keepalive import KEEPALIVE
 from holdfast.refusal import Refusal
@@ -64,13 +65,14 @@ class CannotListen(RuntimeError):
 
 
 class Server:
-    """A server for ``services``. Add servicers to ``grpc``, then `start`, `set_serving`, and at the end `drain`.
+    """A server for ``services``. `add` servicers, `open` their namespaces, `start`, `set_serving`, at the end `drain`.
 
     Raises CannotListen for files of secrets that cannot be used, ValueError for a method that names no roles.
     """
 
     def __init__(self, services: Sequence[ServiceDescriptor], security: SecuritySettings) -> None:
         self._is_draining = False
+        self._has_servicers = False
         self._names = [service.full_name for service in services]
         self._security = security
         try:
@@ -79,13 +81,26 @@ class Server:
             self.access = security.access(services)
         except FileProblem as error:
             raise CannotListen(str(error)) from None
-        self.calls = Calls([self._require_open], security.guard(self.access))
+        self.namespaces = Namespaces([f"/{it.full_name}/{method.name}" for it in services for method in it.methods])
+        self.calls = Calls([self._require_open], security.guard(self.access), self.namespaces)
         self.grpc: grpc.aio.Server = grpc.aio.server(interceptors=[self.calls], options=OPTIONS)
         self._health: Any = HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         if security.reflection:
             health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
             reflection.enable_server_reflection((*self._names, health_name, reflection.SERVICE_NAME), self.grpc)
+
+    def add(self, register: Callable[[Any], None]) -> Servicers:
+        """Take the servicers that ``register`` adds to what it takes for a server; the first answer whoever is nobody.
+
+        Where credentials are asked for, they are reached once `namespaces` has opened a namespace for them.
+        """
+        servicers = Servicers()
+        register(servicers)
+        if not self._has_servicers:
+            self._has_servicers = True
+            servicers.add_to(self.grpc)
+        return servicers
 
     async def start(self, listen: str) -> str:
         """Listen on ``host:port`` (port 0 picks one) and return the address in force. Raises CannotListen.

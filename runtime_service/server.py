@@ -1,8 +1,9 @@
 """A runtime as a whole: the front door, the worker behind it, and their common life.
 
-Starts in an order that never claims what it cannot do: the port opens with health NOT_SERVING, the store is waited for,
-the worker begins to claim, health says SERVING. Draining goes the other way round. Must never end a run: what is
-not finished here goes back to the queue. Read ``worker/worker.py`` and ``api/servicer.py`` for the two halves.
+Starts in an order that never claims what it cannot do: the port opens with health NOT_SERVING, the store is waited for
+and says which namespace this is, the worker begins to claim, health says SERVING. Draining goes the other way round.
+Must never end a run: what is not finished here goes back to the queue. Read ``worker/worker.py`` and
+``api/servicer.py`` for the two halves.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -18,6 +20,7 @@ from holdfast.definitions import Registry
 from holdfast.errors import HoldfastError
 from holdfast.installed import installed_version
 from holdfast.sealing import Sealing, named_codec
+from holdfast.security.namespaces import DEFAULT
 from holdfast.serving import CannotListen, Server
 from holdfast.v1 import (
     runtime_service_pb2,
@@ -46,7 +49,7 @@ _PROBE_SECONDS: Final = 2.0
 #: Seconds between two looks for a store that is not there yet; spread, so that a fleet does not knock at once.
 _PAUSE_SECONDS: Final = 0.2
 
-_ASK: Final = store_service_pb2.GetStoreInfoRequest()
+_INFO: Final = store_service_pb2.GetStoreInfoRequest()
 
 #: What a runtime serves.
 SERVICES: Final = (
@@ -86,13 +89,15 @@ async def serve(settings: RuntimeSettings, registry: Registry) -> RunningRuntime
     http = open_port(settings)
     options = settings.worker_options(public_url(settings, http))
     front = Front(Worker(store, registry, options), options.runtime_id, installed_version())
-    runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(front), server.grpc)
-    step_worker_service_pb2_grpc.add_StepWorkerServiceServicer_to_server(StepWorkerServicer(front), server.grpc)
+    servicers = server.add(partial(_add_services, front))
     try:
         address = await server.start(settings.listen)
         if http is not None:
             await http.start(front, _door(server, settings))
-        front.store_id = await _wait_for_store(settings)
+        told = await _wait_for_store(settings)
+        front.store_id, front.namespace = told.store_id, told.namespace or DEFAULT
+        store.count_on(front.namespace)
+        server.namespaces.open(front.namespace, servicers)
         if settings.session:
             store.open_session()
         await front.worker.start()
@@ -107,10 +112,15 @@ async def serve(settings: RuntimeSettings, registry: Registry) -> RunningRuntime
     return RunningRuntime(address, front.worker, front, server, http)
 
 
+def _add_services(front: Front, server: Any) -> None:
+    runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(front), server)
+    step_worker_service_pb2_grpc.add_StepWorkerServiceServicer_to_server(StepWorkerServicer(front), server)
+
+
 def _door(server: Server, settings: RuntimeSettings) -> Door:
     from runtime_service.http.door import Door
 
-    return Door(server.access, settings.metrics)
+    return Door(server.access, settings.metrics, server.namespaces)
 
 
 async def _close(http: HttpPort | None, front: Front) -> None:
@@ -120,15 +130,15 @@ async def _close(http: HttpPort | None, front: Front) -> None:
         await http.close()
 
 
-async def _wait_for_store(settings: RuntimeSettings) -> str:
-    """Return the store's id once it answers. Every error is waited out: a store that restarts may answer anything."""
+async def _wait_for_store(settings: RuntimeSettings) -> store_service_pb2.GetStoreInfoResponse:
+    """Return what the store says of itself. Every error is waited out: a store that restarts may answer anything."""
     # A channel of its own, without retries: each failure is to be told, once.
     store = _connected(settings, retry_seconds=0)
     told = ""
     try:
         while True:
             try:
-                return await _store_id(store)
+                return await _ask(store)
             except HoldfastError as error:
                 if type(error).__name__ != told:
                     log.warning("waiting for the store", store=store.address, error=str(error))
@@ -146,7 +156,7 @@ def _connected(settings: RuntimeSettings, **options: Any) -> Store:
         raise CannotListen(f"cannot connect to the store: {error}") from None
 
 
-async def _store_id(store: Store) -> str:
+async def _ask(store: Store) -> store_service_pb2.GetStoreInfoResponse:
     asking = store.events.GetStoreInfo
-    info: store_service_pb2.GetStoreInfoResponse = await store.call(asking, _ASK, seconds=_PROBE_SECONDS)
-    return info.store_id
+    info: store_service_pb2.GetStoreInfoResponse = await store.call(asking, _INFO, seconds=_PROBE_SECONDS)
+    return info

@@ -23,6 +23,7 @@ from holdfast.keepalive import KEEPALIVE, RECONNECT
 from holdfast.sealing import Sealing, named_codec
 from holdfast.security.bearer import Bearer, CallMetadata
 from holdfast.security.channels import ClientTls, PlainChannels, open_channel
+from holdfast.security.namespaces import EXPECTED
 from holdfast.v1 import (
     event_pb2,
     queue_service_pb2,
@@ -95,6 +96,7 @@ class Store:
         self.queue: Any = queue_service_pb2_grpc.QueueServiceStub(self._channel)
         self.streams: Any = stream_service_pb2_grpc.StreamServiceStub(self._channel)
         open_session: Any = session_service_pb2_grpc.SessionServiceStub(self._channel).OpenSession
+        self._counted_on: CallMetadata = ()
         self._session = Session(lambda: open_session(metadata=self.metadata))
 
     @property
@@ -104,8 +106,12 @@ class Store:
 
     @property
     def metadata(self) -> CallMetadata:
-        """The credentials to send now."""
-        return self._bearer.metadata()
+        """The credentials to send now, and the namespace that they must be of."""
+        return (*self._bearer.metadata(), *self._counted_on)
+
+    def count_on(self, namespace: str) -> None:
+        """Have every call refused from now on whose credential turns out to be of another namespace."""
+        self._counted_on = ((EXPECTED, namespace),)
 
     def plain_channels(self) -> PlainChannels:
         """Channels to the same store for the lease keeper's thread, on a connection of their own.

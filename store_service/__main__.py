@@ -33,6 +33,12 @@ def main(
         str | None,
         typer.Option(help="sqlite:///file.db (relative), sqlite:////srv/file.db or postgresql://… [HOLDFAST_DATABASE]"),
     ] = None,
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=URL of another namespace and its database, repeatable. [HOLDFAST_NAMESPACES, with commas]"
+        ),
+    ] = None,
     reflection: Annotated[
         bool | None, typer.Option(help="Serve gRPC reflection, for grpcurl. [HOLDFAST_REFLECTION]")
     ] = None,
@@ -40,6 +46,8 @@ def main(
     """Serve a holdfast store. Tokens come from HOLDFAST_TOKEN and HOLDFAST_READ_TOKEN only."""
     log_to_stderr()
     options: dict[str, Any] = {"listen": listen, "database": database, "reflection": reflection}
+    if namespace:
+        options["namespaces"] = ",".join(namespace)
     try:
         settings = StoreSettings(**{name: value for name, value in options.items() if value is not None})
     except pydantic.ValidationError as error:
@@ -53,10 +61,15 @@ async def _run(settings: StoreSettings) -> str:
     """Serve until told to stop, or until the database fails; returns why it failed."""
     with stop_signals() as stopped:
         store = await _start(settings)
-        print(f"holdfast store listening on {store.address} ({shown_url(settings.database)})", flush=True)
+        print(f"holdfast store listening on {store.address} ({_databases(settings)})", flush=True)
         failure = await _end(store, stopped)
     await store.drain()
     return failure
+
+
+def _databases(settings: StoreSettings) -> str:
+    others = [f"{name}: {shown_url(url)}" for name, url in settings.namespaces.items()]
+    return ", ".join([shown_url(settings.database), *others])
 
 
 async def _end(store: RunningStore, stopped: asyncio.Event) -> str:

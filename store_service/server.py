@@ -1,24 +1,27 @@
-"""A store server: database, rules and port, from start to drain.
+"""A store server: databases, rules and port, from start to drain.
 
-Owns the order of both. Up: database, then parts, then port, then health. Down: health, then the goodbyes and the open
-calls (``holdfast/serving.py``), then what moves, then the database, so that nothing acknowledged is lost and nothing
-handed out at the last moment stays leased. ``__main__.py``, ``holdfast dev`` and the tests all start it here.
+Owns the order of both. Up: databases, then parts, then port, then health. Down: health, then the goodbyes and the open
+calls (``holdfast/serving.py``), then what moves, then the databases, so that nothing acknowledged is lost and nothing
+handed out at the last moment stays leased. There is one database, or one for each namespace (``namespaces.py``).
+``__main__.py``, ``holdfast dev`` and the tests all start it here.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Self
 
 import structlog
 
+from holdfast.security.namespaces import DEFAULT
 from holdfast.serving import Server
 from holdfast.v1 import queue_service_pb2, session_service_pb2, store_service_pb2, stream_service_pb2
-from store_service.api.clock import Clock, SteadyClock
-from store_service.api.parts import Parts, make_parts
+from store_service.api.clock import Clock
+from store_service.api.parts import Parts
 from store_service.api.services import add_services
-from store_service.engines import open_engine
 from store_service.engines.contract import Engine
+from store_service.namespaces import PartsByName, close_engines, first_failure, open_namespaces
 from store_service.settings import StoreSettings
 
 log = structlog.get_logger(__name__)
@@ -32,14 +35,19 @@ SERVICES = (
 
 
 class RunningStore:
-    """A store that serves. ``address`` is host:port in force; ``parts`` is what it is made of, for tests."""
+    """A store that serves. ``address`` is host:port in force; ``namespaces`` are what it is made of, for tests."""
 
-    def __init__(self, server: Server, parts: Parts, address: str, drain_seconds: float) -> None:
+    def __init__(self, server: Server, namespaces: PartsByName, address: str, drain_seconds: float) -> None:
         self.address = address
-        self.parts = parts
+        self.namespaces = namespaces
         self._server = server
         self._drain_seconds = drain_seconds
         self._drained: asyncio.Task[None] | None = None
+
+    @property
+    def parts(self) -> Parts:
+        """Those of the default namespace."""
+        return self.namespaces[DEFAULT]
 
     async def drain(self) -> None:
         """Stop in good order: see the module. Idempotent; every caller waits for the end of it."""
@@ -52,11 +60,11 @@ class RunningStore:
         await self._server.grpc.wait_for_termination()
 
     async def failed(self) -> str:
-        """Wait until the database takes no more writes from this process, and return why.
+        """Wait until one of the databases takes no more writes from this process, and return why.
 
         What to do then: drain, and end the process without more (`os._exit`), so that nothing writes to the file.
         """
-        return await self.parts.engine.failed()
+        return await first_failure(self.namespaces)
 
     async def __aenter__(self) -> Self:
         return self
@@ -65,11 +73,15 @@ class RunningStore:
         await self.drain()
 
     async def _drain(self) -> None:
-        deadline_ms = self.parts.clock() + int(self._drain_seconds * 1000)
-        await self._server.drain(lambda: self.parts.say_goodbye(deadline_ms), self._drain_seconds)
-        await self.parts.stop()
-        await self.parts.engine.close()
+        await self._server.drain(self._say_goodbye, self._drain_seconds)
+        for parts in self.namespaces.values():
+            await parts.stop()
+        await close_engines(self.namespaces)
         log.info("store stopped", address=self.address)
+
+    def _say_goodbye(self) -> None:
+        for parts in self.namespaces.values():
+            parts.say_goodbye(parts.clock() + int(self._drain_seconds * 1000))
 
 
 async def serve(settings: StoreSettings, *, clock: Clock | None = None, engine: Engine | None = None) -> RunningStore:
@@ -78,21 +90,23 @@ async def serve(settings: StoreSettings, *, clock: Clock | None = None, engine: 
     ``clock`` and ``engine`` are for tests: time that they move, a database that they opened. Raises ValueError for a
     bad URL, what the engine raises for a database it cannot use, CannotListen for the address.
     """
-    if engine is None:
-        engine = await open_engine(settings.database, pending_writes_max=settings.pending_writes_max)
+    namespaces = await open_namespaces(settings, clock, engine)
     try:
-        return await _start(settings, clock or SteadyClock(engine.wall_ns), engine)
+        return await _start(settings, namespaces)
     except BaseException:
-        await engine.close()
+        await close_engines(namespaces)
         raise
 
 
-async def _start(settings: StoreSettings, clock: Clock, engine: Engine) -> RunningStore:
+async def _start(settings: StoreSettings, namespaces: PartsByName) -> RunningStore:
     server = Server(SERVICES, settings)
-    parts = await make_parts(engine, clock, streams_max=settings.streams_max)
-    add_services(parts, server.grpc)
+    for name, parts in namespaces.items():
+        server.namespaces.open(name, server.add(partial(add_services, parts)))
     address = await server.start(settings.listen)
-    parts.start()
+    for parts in namespaces.values():
+        parts.start()
     await server.set_serving()
-    log.info("store started", address=address, backend=engine.backend, store_id=parts.store_id)
-    return RunningStore(server, parts, address, settings.drain_seconds)
+    for name, parts in namespaces.items():
+        backend = parts.engine.backend
+        log.info("store started", address=address, namespace=name, backend=backend, store_id=parts.store_id)
+    return RunningStore(server, namespaces, address, settings.drain_seconds)

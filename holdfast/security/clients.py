@@ -4,6 +4,7 @@
     roles = ["write"]
     sha256 = ["9f86d0…"]                  # of its tokens; two while one replaces the other
     certificate = "billing.example.org"   # a name in its client certificate
+    namespace = "billing"                 # left out: "default"
     expires = 2027-01-01T00:00:00Z
 
 Owns the format (TOML). The file need not hold a token itself, only digests; ``token`` instead of ``sha256`` is allowed
@@ -20,22 +21,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from holdfast.security.namespaces import DEFAULT, checked_name
 from holdfast.security.roles import Roles, granted
 
 #: Characters of a token that a file holds as it is: fewer could be guessed.
 TOKEN_CHARS_MIN: Final = 16
 
-_FIELDS: Final = frozenset({"roles", "sha256", "token", "certificate", "expires"})
+_FIELDS: Final = frozenset({"roles", "sha256", "token", "certificate", "expires", "namespace"})
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Somebody who may call. ``name`` is for logs and limits; ``expires_at`` in epoch seconds, None is never."""
+    """Somebody who may call, in one namespace. ``name`` is for logs and limits, ``expires_at`` in epoch seconds.
+
+    ``expires_at`` None is never.
+    """
 
     name: str
     roles: Roles
     expires_at: float | None = None
+    namespace: str = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,7 @@ def _client(name: str, table: Any) -> tuple[Client, list[bytes], list[str]]:
         raise ValueError(f"[{name}] roles: {error}") from None
     if not roles:
         raise ValueError(f"[{name}] has no roles")
-    return Client(name, roles, _expiry(name, table)), digests, certificates
+    return Client(name, roles, _expiry(name, table), _namespace(name, table)), digests, certificates
 
 
 def _digests(name: str, table: dict[str, Any]) -> list[str]:
@@ -112,6 +118,13 @@ def _texts(name: str, table: dict[str, Any], field: str) -> list[str]:
     if not isinstance(found, list) or not all(isinstance(text, str) and text for text in found):
         raise ValueError(f"[{name}] {field}: expected text or a list of texts")
     return found
+
+
+def _namespace(name: str, table: dict[str, Any]) -> str:
+    try:
+        return checked_name(table.get("namespace", DEFAULT))
+    except ValueError as error:
+        raise ValueError(f"[{name}] namespace: {error}") from None
 
 
 def _expiry(name: str, table: dict[str, Any]) -> float | None:

@@ -19,6 +19,7 @@ from typing import Any, Final
 from holdfast.refusal import Refusal
 from holdfast.security.clients import Client
 from holdfast.security.files import FileProblem, Watched
+from holdfast.security.namespaces import DEFAULT, checked_name
 from holdfast.security.roles import INCLUDES, granted
 
 #: Seconds that the clocks of issuer and server may differ.
@@ -34,11 +35,15 @@ _ALGORITHMS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class JwtRules:
-    """What a token must say. ``issuer`` "" is not checked; ``roles_claim`` is where its roles stand."""
+    """What a token must say. ``issuer`` "" is not checked; ``roles_claim`` is where its roles stand.
+
+    ``namespace_claim`` is where its namespace stands; a token without that claim is of the default one.
+    """
 
     audience: str = "holdfast"
     issuer: str = ""
     roles_claim: str = "roles"
+    namespace_claim: str = "namespace"
 
 
 class JwtTokens:
@@ -73,7 +78,8 @@ class JwtTokens:
             )
         except (jwt.PyJWTError, ValueError) as error:
             raise _bad(_WHAT_IS_WRONG.get(type(error).__name__, "is malformed or not signed by a known key")) from None
-        return Client(str(claims.get("sub") or "jwt"), self._roles(claims), float(claims["exp"]) + LEEWAY_SECONDS)
+        expires_at = float(claims["exp"]) + LEEWAY_SECONDS
+        return Client(str(claims.get("sub") or "jwt"), self._roles(claims), expires_at, self._namespace(claims))
 
     def _key_of(self, token: str) -> Any:
         import jwt
@@ -92,6 +98,13 @@ class JwtTokens:
         names: Iterable[Any] = told.split() if isinstance(told, str) else told if isinstance(told, list) else ()
         # Other services have roles in the same token: what is none of ours is no mistake.
         return granted(name for name in names if isinstance(name, str) and name in INCLUDES)
+
+    def _namespace(self, claims: Mapping[str, Any]) -> str:
+        try:
+            return checked_name(claims.get(self._rules.namespace_claim, DEFAULT))
+        except ValueError:
+            # Never the default one instead: who meant to keep a client apart would not notice.
+            raise _bad(f"has a claim {self._rules.namespace_claim!r} that names no namespace") from None
 
 
 #: Name of PyJWT's error → what the sender is told.

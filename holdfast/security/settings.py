@@ -47,6 +47,9 @@ class SecuritySettings(BaseSettings):
     jwt_audience: str = Field("holdfast", min_length=1, validation_alias=variable("HOLDFAST_JWT_AUDIENCE"))
     jwt_issuer: str = Field("", validation_alias=variable("HOLDFAST_JWT_ISSUER"))
     jwt_roles_claim: str = Field("roles", min_length=1, validation_alias=variable("HOLDFAST_JWT_ROLES_CLAIM"))
+    jwt_namespace_claim: str = Field(
+        "namespace", min_length=1, validation_alias=variable("HOLDFAST_JWT_NAMESPACE_CLAIM")
+    )
     tls_cert: str = Field("", validation_alias=variable("HOLDFAST_TLS_CERT"))
     tls_key: str = Field("", validation_alias=variable("HOLDFAST_TLS_KEY"))
     tls_client_ca: str = Field("", validation_alias=variable("HOLDFAST_TLS_CLIENT_CA"))
@@ -84,7 +87,7 @@ class SecuritySettings(BaseSettings):
         table = access_table(services)
         if not self.asks_for_more_than_reading:
             return None
-        rules = JwtRules(self.jwt_audience, self.jwt_issuer, self.jwt_roles_claim)
+        rules = JwtRules(self.jwt_audience, self.jwt_issuer, self.jwt_roles_claim, self.jwt_namespace_claim)
         signed = JwtTokens(self.jwks_file, rules) if self.jwks_file else None
         return Access(table, fixed=self._fixed(), clients_file=self.clients_file, signed=signed)
 

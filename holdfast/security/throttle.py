@@ -42,12 +42,15 @@ class Throttle:
         self._burst = float(burst or max(1, round(rate)))
         self._open_max = open_max
         self._clock = clock
-        self._accounts: dict[str, _Account] = {}
+        self._accounts: dict[tuple[str, str], _Account] = {}
 
     @contextlib.contextmanager
-    def taken(self, client: str) -> Iterator[None]:
-        """Count a call for the time of the block. Raises Refusal THROTTLED with the time to wait."""
-        account = self._account(client)
+    def taken(self, client: str, namespace: str = "") -> Iterator[None]:
+        """Count a call for the time of the block. Raises Refusal THROTTLED with the time to wait.
+
+        Clients of one name in two namespaces are two.
+        """
+        account = self._account((namespace, client))
         self._require_room(account, client)
         self._take_token(account, client)
         account.open_calls += 1
@@ -56,7 +59,7 @@ class Throttle:
         finally:
             account.open_calls -= 1
 
-    def _account(self, client: str) -> _Account:
+    def _account(self, client: tuple[str, str]) -> _Account:
         now = self._clock()
         account = self._accounts.get(client)
         if account is None:

@@ -1070,6 +1070,7 @@ class GetRuntimeInfoResponse(_message.Message):
     SERVER_TIME_FIELD_NUMBER: _builtins.int
     REFUSALS_FIELD_NUMBER: _builtins.int
     LIVE_RUNS_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     server_version: _builtins.str
     """Version of the server."""
     runtime_id: _builtins.str
@@ -1084,6 +1085,8 @@ class GetRuntimeInfoResponse(_message.Message):
     """True while it finishes its work before stopping."""
     live_runs: _builtins.int
     """Runs whose live instance is in memory."""
+    namespace: _builtins.str
+    """The namespace of the store that it works in: that of its store credential. Clients of another one are refused."""
     @_builtins.property
     def server_time(self) -> _timestamp_pb2.Timestamp:
         """Time of the server."""
@@ -1104,10 +1107,11 @@ class GetRuntimeInfoResponse(_message.Message):
         server_time: _timestamp_pb2.Timestamp | None = ...,
         refusals: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         live_runs: _builtins.int = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["server_time", b"server_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_replays", b"active_replays", "active_steps", b"active_steps", "draining", b"draining", "live_runs", b"live_runs", "refusals", b"refusals", "runtime_id", b"runtime_id", "server_time", b"server_time", "server_version", b"server_version", "store_id", b"store_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_replays", b"active_replays", "active_steps", b"active_steps", "draining", b"draining", "live_runs", b"live_runs", "namespace", b"namespace", "refusals", b"refusals", "runtime_id", b"runtime_id", "server_time", b"server_time", "server_version", b"server_version", "store_id", b"store_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

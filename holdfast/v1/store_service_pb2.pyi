@@ -1412,6 +1412,7 @@ class GetStoreInfoResponse(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     SERVER_TIME_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     server_version: _builtins.str
     """Version of the server."""
     store_id: _builtins.str
@@ -1420,6 +1421,10 @@ class GetStoreInfoResponse(_message.Message):
     """
     backend: _builtins.str
     """Backend name: "sqlite" or "postgresql"."""
+    namespace: _builtins.str
+    """The namespace that answered: the one that the credential of the call names, "default" when it names none or none
+    was asked for. Everything that this client reads and writes is in it.
+    """
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Optional features this server has, e.g. "state_seq", "watch_all_runs". Unknown names are to
@@ -1443,10 +1448,11 @@ class GetStoreInfoResponse(_message.Message):
         capabilities: _abc.Iterable[_builtins.str] | None = ...,
         limits: Global___StoreLimits | None = ...,
         server_time: _timestamp_pb2.Timestamp | None = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "server_time", b"server_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "capabilities", b"capabilities", "limits", b"limits", "server_time", b"server_time", "server_version", b"server_version", "store_id", b"store_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "capabilities", b"capabilities", "limits", b"limits", "namespace", b"namespace", "server_time", b"server_time", "server_version", b"server_version", "store_id", b"store_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -149,4 +149,5 @@ def get_runtime_info(front: Front) -> runtime_service_pb2.GetRuntimeInfoResponse
         server_time=now,
         refusals=worker.counters.refusals,
         live_runs=worker.live_runs,
+        namespace=front.namespace,
     )

@@ -19,13 +19,14 @@ ENDED = frozenset((entity_pb2.RUN_STATUS_COMPLETED, entity_pb2.RUN_STATUS_FAILED
 class Front:
     """The surroundings of a call. ``draining`` is set once the process stops: long polls answer at once then.
 
-    ``store_id`` is "" until the store has answered for the first time.
+    ``store_id`` and ``namespace`` are "" until the store has answered for the first time.
     """
 
     worker: Worker
     runtime_id: str
     server_version: str
     store_id: str = ""
+    namespace: str = ""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property

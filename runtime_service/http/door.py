@@ -1,8 +1,8 @@
 """Who may see the counts of a runtime over HTTP, and the TLS of its port.
 
 Owns both answers. /metrics is open to all, asks for a credential with the role ``read``, or is not there; webhooks are
-known by their token alone, and health by nothing. New certificates are taken at the next handshake, as on the gRPC port
-(``holdfast/security/certificates.py``).
+known by their token alone, and health by nothing. A client of another namespace sees no counts either. New
+certificates are taken at the next handshake, as on the gRPC port (``holdfast/security/certificates.py``).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from holdfast.dispatch import Namespaces
 from holdfast.refusal import Refusal
 from holdfast.security.access import Access, bearer_token
 from holdfast.security.certificates import check_pair
@@ -30,8 +31,9 @@ _WHO: Final = {"www-authenticate": "Bearer"}
 class Door:
     """Lets requests for the counts in. ``access`` None: there are no credentials to ask for."""
 
-    def __init__(self, access: Access | None, metrics: str) -> None:
+    def __init__(self, access: Access | None, metrics: str, namespaces: Namespaces) -> None:
         self._access = access
+        self._namespaces = namespaces
         #: Whether there is a page of counts at all.
         self.has_metrics = metrics != OFF
         self._asks = access is not None and metrics != OPEN
@@ -45,7 +47,13 @@ class Door:
             client = self._access.client_of(token)
         except Refusal:
             return PlainTextResponse("send `Authorization: Bearer <token>`\n", 401, _WHO)
-        return None if READ in client.roles else PlainTextResponse("the token lacks the role read\n", 403)
+        if READ not in client.roles:
+            return PlainTextResponse("the token lacks the role read\n", 403)
+        try:
+            self._namespaces.require(client)
+        except Refusal as refusal:
+            return PlainTextResponse(f"{refusal.message}\n", 403)
+        return None
 
 
 def renewed_context(cert: str, key: str) -> ssl.SSLContext:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from holdfast.security.namespaces import DEFAULT
 from store_service.api.bells import Bells
 from store_service.api.clock import Clock
 from store_service.api.delivery import Delivery
@@ -23,7 +24,10 @@ Context = Any
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of one store server. ``store_id`` names the database, for as long as it exists."""
+    """The parts of a store over one database, which is one namespace; a server has these for each that it serves.
+
+    ``store_id`` names the database, for as long as it exists; ``namespace`` is told to clients and decides nothing.
+    """
 
     engine: Engine
     clock: Clock
@@ -32,6 +36,7 @@ class Parts:
     streams: Streams
     expiries: Expiries
     store_id: str
+    namespace: str = DEFAULT
 
     def start(self) -> None:
         """Begin to deliver and to expire."""
@@ -50,7 +55,7 @@ class Parts:
         self.bells.stop()
 
 
-async def make_parts(engine: Engine, clock: Clock, *, streams_max: int) -> Parts:
+async def make_parts(engine: Engine, clock: Clock, *, streams_max: int, namespace: str = DEFAULT) -> Parts:
     """Make the parts of a server around an open engine; `Parts.start` sets them going."""
     store_id = await engine.read(lambda reader: reader.meta("store_id"))
     assert store_id, "an engine gives its database an id when it creates it"
@@ -64,4 +69,5 @@ async def make_parts(engine: Engine, clock: Clock, *, streams_max: int) -> Parts
         streams=Streams(streams_max),
         expiries=Expiries(engine, clock),
         store_id=store_id,
+        namespace=namespace,
     )

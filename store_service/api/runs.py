@@ -66,6 +66,7 @@ class RunsApi:
             capabilities=CAPABILITIES,
             limits=store_limits(),
             server_time=clock.to_timestamp(self._parts.clock()),
+            namespace=self._parts.namespace,
         )
         return response
 

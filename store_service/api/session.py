@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from holdfast.interceptors import incident
 from holdfast.refusal import Refusal, invalid_field
+from holdfast.security.guard import Counting, counting
 from holdfast.v1 import session_service_pb2 as api
 from holdfast.wire import to_status
 from store_service import limits
@@ -40,7 +41,7 @@ class SessionApi:
     async def OpenSession(
         self, requests: AsyncIterator[api.OpenSessionRequest], context: Context
     ) -> AsyncIterator[api.OpenSessionResponse]:
-        session = _Session(self._methods, context)
+        session = _Session(self._methods, context, counting())
         with self._parts.streams.open(session.drain):
             opened = api.SessionOpened(server_time=clock.to_timestamp(self._parts.clock()))
             yield api.OpenSessionResponse(opened=opened)
@@ -51,9 +52,10 @@ class SessionApi:
 class _Session:
     """One session: calls under way, and answers that wait to be sent."""
 
-    def __init__(self, methods: Mapping[str, Method], context: Context) -> None:
+    def __init__(self, methods: Mapping[str, Method], context: Context, counted: Counting) -> None:
         self._methods = methods
         self._context = context
+        self._counted = counted
         self._answers: deque[api.SessionAnswer] = deque()
         self._calls: set[asyncio.Task[None]] = set()
         self._stirred = asyncio.Event()
@@ -106,7 +108,8 @@ class _Session:
         try:
             if arm is None:
                 raise invalid_field("request", "is not set; name the call by its arm")
-            response = await self._methods[arm](getattr(call, arm), self._context)
+            with self._counted():
+                response = await self._methods[arm](getattr(call, arm), self._context)
             getattr(answer, arm).CopyFrom(response)
         except Refusal as refusal:
             answer.failure = to_status(refusal).SerializeToString()
