@@ -23,6 +23,7 @@ import typer
 from holdfast.cli.exits import FOUND, NOT_REACHABLE
 from holdfast.cli.options import DEFAULT_RUNTIME, AsJson, RuntimeAddress, Token
 from holdfast.installed import installed_version
+from holdfast.security.namespaces import DEFAULT, parse_namespaces
 
 _PYTHON_MIN: Final = (3, 11)
 
@@ -59,6 +60,9 @@ def doctor(
     database: Annotated[
         str, typer.Option(envvar="HOLDFAST_DATABASE", help="SQLite database that a store is to use; empty: none.")
     ] = "",
+    namespaces: Annotated[
+        str, typer.Option(envvar="HOLDFAST_NAMESPACES", help="Further namespaces of that store: NAME=URL, NAME=URL.")
+    ] = "",
     token: Token = "",
     as_json: AsJson = False,
 ) -> None:
@@ -73,7 +77,7 @@ def doctor(
             runtime, token, lambda it: runtimes(it).GetRuntimeInfo, runtime_service_pb2.GetRuntimeInfoRequest()
         ),
     }
-    checks = list(_checks(asked, database))
+    checks = [*_checks(asked), *_files(database, namespaces)]
     for check in checks:
         typer.echo(
             _json_line(check) if as_json else f"{'✗' if check.exit_code else '✓'} {check.name:<16}{check.answer}"
@@ -81,7 +85,7 @@ def doctor(
     raise typer.Exit(max(check.exit_code for check in checks))
 
 
-def _checks(asked: dict[str, _Service], database: str) -> Iterator[Check]:
+def _checks(asked: dict[str, _Service]) -> Iterator[Check]:
     yield _python()
     for name, service in asked.items():
         yield _reach(name, service)
@@ -91,8 +95,18 @@ def _checks(asked: dict[str, _Service], database: str) -> Iterator[Check]:
         yield _clock(name, service)
     if len(answering) == len(asked):
         yield _same_store(**answering)
+
+
+def _files(database: str, namespaces: str) -> Iterator[Check]:
     if database:
-        yield _database(database)
+        yield _database("file", database)
+    try:
+        others = parse_namespaces(namespaces)
+    except ValueError as error:
+        yield Check("namespaces", f"{error}; look at HOLDFAST_NAMESPACES", FOUND)
+        return
+    for name, url in others.items():
+        yield _database(f"file {name}", url)
 
 
 def _python() -> Check:
@@ -162,25 +176,27 @@ def _same_store(store: _Service, runtime: _Service) -> Check:
         return Check(
             "database", f"the runtime at {runtime.address} works with another store than {store.address}", FOUND
         )
-    return Check("database", f"both use {store.info.backend} {store.info.store_id}")
+    where = f"both use {store.info.backend} {store.info.store_id}"
+    namespace = store.info.namespace or DEFAULT
+    return Check("database", where if namespace == DEFAULT else f"{where}, the namespace {namespace}")
 
 
-def _database(database: str) -> Check:
+def _database(name: str, database: str) -> Check:
     prefix = "sqlite:///"
     scheme = database.partition("://")[0]
     if scheme in ("postgresql", "postgres"):
-        return Check("file", "none on this machine: the database is a PostgreSQL server's")
+        return Check(name, "none on this machine: the database is a PostgreSQL server's")
     if not database.startswith(prefix):
         # Not the whole of it: there may be a password in it.
-        return Check("file", f"{scheme!r} is no SQLite database; expected sqlite:///file.db", FOUND)
+        return Check(name, f"{scheme!r} is no SQLite database; expected sqlite:///file.db", FOUND)
     path = Path(database.removeprefix(prefix)).resolve()
     # SQLite writes its log and a store its lock beside the file, so the directory counts as much.
     for needed in [path.parent, *([path] if path.exists() else [])]:
         if not needed.exists():
-            return Check("file", f"directory {needed} does not exist; create it", FOUND)
+            return Check(name, f"directory {needed} does not exist; create it", FOUND)
         if not os.access(needed, os.W_OK):
-            return Check("file", f"{needed} cannot be written by this user", FOUND)
-    return Check("file", f"{path} can be written")
+            return Check(name, f"{needed} cannot be written by this user", FOUND)
+    return Check(name, f"{path} can be written")
 
 
 def _json_line(check: Check) -> str:

@@ -1,0 +1,118 @@
+"""Namespaces: for every RPC a client of one sees nothing and changes nothing of another, with the same ids in both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast import dispatch
+from holdfast.v1 import store_service_pb2 as api
+from store_service.server import SERVICES, serve
+from store_service.settings import StoreSettings
+from tests.security.side_by_side import CASES, MINE, THEIRS, answers_to, dump, populate, told
+from tests.support.any_rpc import methods_of
+from tests.support.clocks import ManualClock
+from tests.support.store import StoreClient
+from tests.support.tokens import write_clients
+
+INFO = api.GetStoreInfoRequest()
+METHODS = {f"{it.containing_service.name}.{it.name}": it for it in methods_of(SERVICES)}
+
+
+def token_in(namespace: str) -> str:
+    return f"sesame-of-{namespace}-operators"
+
+
+def clients_in(path: Path, *namespaces: str) -> str:
+    """Write a file with a client in each namespace that may do everything."""
+    listed = {
+        f"operator-{name}": {"roles": ["admin"], "token": token_in(name), "namespace": name} for name in namespaces
+    }
+    return write_clients(path, **listed)
+
+
+@dataclass
+class Side:
+    """A store as one client finds it: what it asks with, its database, what must not be in any answer."""
+
+    client: StoreClient
+    metadata: Any
+    their_receipts: Sequence[str]
+    theirs: Path | None = None
+    forbidden: tuple[str, ...] = ()
+
+
+@asynccontextmanager
+async def beside(folder: Path) -> AsyncIterator[Side]:
+    """The namespace billing, filled by us, beside shop, filled by them, both of one store."""
+    databases = {name: folder / f"{name}.db" for name in ("billing", "shop")}
+    settings = StoreSettings(
+        listen="127.0.0.1:0",
+        drain_seconds=1,
+        database=f"sqlite:///{folder}/default.db",
+        namespaces={name: f"sqlite:///{path}" for name, path in databases.items()},
+        clients_file=clients_in(folder / "clients.toml", *databases),
+    )
+    async with (
+        await serve(settings, clock=ManualClock()) as running,
+        StoreClient(running.address, token=token_in("billing")) as ours,
+        StoreClient(running.address, token=token_in("shop")) as others,
+    ):
+        receipts = await populate(others, THEIRS)
+        await populate(ours, MINE)
+        metadata = (("authorization", f"Bearer {token_in('billing')}"),)
+        forbidden = (THEIRS, running.namespaces["shop"].store_id)
+        # Without interceptors: those of the test's client know only some kinds of calls.
+        async with StoreClient(running.address) as plain:
+            yield Side(plain, metadata, receipts, databases["shop"], forbidden)
+
+
+@asynccontextmanager
+async def alone(folder: Path, their_receipts: Sequence[str]) -> AsyncIterator[Side]:
+    """The same content in a store that nobody else uses."""
+    settings = StoreSettings(listen="127.0.0.1:0", drain_seconds=1, database=f"sqlite:///{folder}/alone.db")
+    async with await serve(settings, clock=ManualClock()) as running, StoreClient(running.address) as client:
+        await populate(client, MINE)
+        yield Side(client, None, their_receipts)
+
+
+async def leaks(side: Side, lone: Side) -> Mapping[str, str]:
+    """Make every call on both sides; returns method → how it was told, or told others, of the other namespace."""
+    found: dict[str, str] = {}
+    for name, case in CASES.items():
+        assert side.theirs is not None
+        before = dump(side.theirs)
+        reason, answers = await answers_to(side.client.channel, METHODS[name], case, side.their_receipts, side.metadata)
+        expected, lone_answers = await answers_to(lone.client.channel, METHODS[name], case, lone.their_receipts, None)
+        if dump(side.theirs) != before:
+            found[name] = "changed the other namespace"
+        elif any(text in str(answers) for text in side.forbidden):
+            found[name] = "showed what is of the other namespace"
+        elif (reason, told(answers)) != (expected, told(lone_answers)):
+            found[name] = f"answered otherwise than alone: {reason} {told(answers)}\n {expected} {told(lone_answers)}"
+    return found
+
+
+def test_every_rpc_of_the_store_is_tried_beside_another_namespace() -> None:
+    assert CASES.keys() == METHODS.keys()
+
+
+async def test_every_rpc_answers_as_if_the_other_namespace_did_not_exist_and_changes_nothing_in_it(
+    tmp_path: Path,
+) -> None:
+    async with beside(tmp_path) as side, alone(tmp_path, side.their_receipts) as lone:
+        assert await leaks(side, lone) == {}
+
+
+async def test_a_dispatch_to_the_wrong_namespace_would_be_noticed_at_every_rpc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check above is worth something: with the safeguard broken there is not one RPC that passes it."""
+    async with beside(tmp_path) as side, alone(tmp_path, side.their_receipts) as lone:
+        monkeypatch.setattr(dispatch.Namespaces, "_calls_of", lambda self, client: self._opened["shop"])
+        assert (await leaks(side, lone)).keys() == CASES.keys()
