@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from holdfast import event_loop
+from holdfast import collector, event_loop
 from store_service.server import serve
 from store_service.settings import StoreSettings
 
@@ -29,6 +29,7 @@ async def main(database: str, count_file: Path) -> None:
     engine.listen(count)
     loop.add_signal_handler(signal.SIGUSR1, lambda: count_file.write_text(f"{engine.statements} {commits}"))
     loop.add_signal_handler(signal.SIGTERM, ended.set)
+    collector.settle()
     print(store.address, flush=True)
     await ended.wait()
     await store.drain()

@@ -50,7 +50,7 @@ class Adapter:
 
     def encode(self, value: Any) -> str:
         """Validate a value and return it as JSON text. The text is the same for equal values, in every process."""
-        valid = self._validated(lambda: self._validator.validate_python(value))
+        valid = self.check(value)
         try:
             text = self._serializer.to_json(valid, by_alias=True, round_trip=True, warnings=False).decode()
         except _UNENCODABLE as error:
@@ -58,14 +58,20 @@ class Adapter:
         self.decode(text)
         return text
 
-    def decode(self, text: str | bytes) -> Any:
+    def decode(self, text: str) -> Any:
         """Return the value that JSON text stands for, validated."""
         _refuse_constants(text)
-        return self._validated(lambda: self._validator.validate_json(text, by_alias=True, by_name=True))
+        try:
+            return self._validator.validate_json(text, by_alias=True, by_name=True)
+        except (ValidationError, RecursionError) as error:
+            raise self._invalid(error) from error
 
     def check(self, value: Any) -> Any:
         """Return a Python value validated against the type."""
-        return self._validated(lambda: self._validator.validate_python(value))
+        try:
+            return self._validator.validate_python(value)
+        except (ValidationError, RecursionError) as error:
+            raise self._invalid(error) from error
 
     def prepare(self) -> None:
         """Compile it now, not at the first value. Raises SerializationError for a type that has no JSON form."""
@@ -81,13 +87,10 @@ class Adapter:
         except (SerializationError, ValueError, TypeError):
             return ""
 
-    def _validated(self, validate: Callable[[], Any]) -> Any:
-        try:
-            return validate()
-        except ValidationError as error:
-            raise SerializationError(f"is not a valid {name_of(self.kind)}: {_words(error)}") from error
-        except RecursionError as error:
-            raise SerializationError("is nested too deeply") from error
+    def _invalid(self, error: ValidationError | RecursionError) -> SerializationError:
+        if isinstance(error, RecursionError):
+            return SerializationError("is nested too deeply")
+        return SerializationError(f"is not a valid {name_of(self.kind)}: {_words(error)}")
 
     @cached_property
     def _pydantic(self) -> TypeAdapter[Any]:
@@ -207,10 +210,9 @@ def _rewritten(node: Any) -> Any:
     return _REWRITES[kind](inner)
 
 
-def _refuse_constants(text: str | bytes) -> None:
+def _refuse_constants(text: str) -> None:
     """Refuse NaN and Infinity, which pydantic reads and JSON does not have; strings that contain the words are fine."""
-    words = ("NaN", "Infinity") if isinstance(text, str) else (b"NaN", b"Infinity")
-    if any(word in text for word in words):  # type: ignore[operator]
+    if "NaN" in text or "Infinity" in text:
         json.loads(text, parse_constant=_refuse_constant)
 
 

@@ -29,7 +29,7 @@ from holdfast.limits import check_line
 from holdfast.queues import checked_queue
 from holdfast.retry import RetryPolicy
 from holdfast.serialization import decode_result, encode_bound
-from holdfast.signatures import Signature
+from holdfast.signatures import Arguments, Signature
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -172,9 +172,7 @@ def _step_function(definition: StepDefinition) -> Callable[..., Any]:
     return call
 
 
-async def _durable_call(
-    context: WorkflowContext, definition: StepDefinition, bound: inspect.BoundArguments, source: str
-) -> Any:
+async def _durable_call(context: WorkflowContext, definition: StepDefinition, bound: Arguments, source: str) -> Any:
     call = StepCall(definition, encode_bound(definition, bound), source)
     return decode_result(definition, await context.call_step(call))
 

@@ -7,7 +7,6 @@ its own parser; what comes back is validated against ``output``. Who runs it is 
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar, overload
@@ -21,7 +20,7 @@ from holdfast.loading import module_name
 from holdfast.queues import DEFAULT_QUEUE, checked_queue, goes_out
 from holdfast.retry import RetryPolicy
 from holdfast.serialization import decode_result, encode_only_value
-from holdfast.signatures import Signature
+from holdfast.signatures import Arguments, Signature
 
 I = TypeVar("I")  # noqa: E741 - what goes in
 O = TypeVar("O")  # noqa: E741 - what comes out
@@ -113,9 +112,7 @@ def _remote_function(definition: StepDefinition) -> Callable[..., Coroutine[Any,
     return call
 
 
-async def _called(
-    context: WorkflowContext, definition: StepDefinition, bound: inspect.BoundArguments, source: str
-) -> Any:
+async def _called(context: WorkflowContext, definition: StepDefinition, bound: Arguments, source: str) -> Any:
     call = StepCall(definition, encode_only_value(definition, bound), source)
     return decode_result(definition, await context.call_step(call))
 

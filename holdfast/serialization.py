@@ -8,17 +8,17 @@ parameter and type, or LimitExceeded for a size.
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, Protocol, TypeVar
 
 from google.protobuf import json_format
 
-from holdfast.adapters import adapter_of
+from holdfast.adapters import Adapter, adapter_of
 from holdfast.errors import SerializationError
 from holdfast.limits import check_payload
-from holdfast.signatures import Signature
+from holdfast.signatures import Arguments, Signature
 from holdfast.v1 import payload_pb2
 
 #: Metadata that tells how the arguments are written; without it they come from a person or another language.
@@ -26,7 +26,6 @@ ARGS_KEY: Final = "args"
 POSITIONAL: Final = "positional"
 MIXED: Final = "mixed"
 
-Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 _T = TypeVar("_T")
 
 
@@ -45,21 +44,29 @@ def encode_args(definition: Described, args: Sequence[Any], kwargs: Mapping[str,
     return encode_bound(definition, definition.signature.bind(tuple(args), kwargs))
 
 
-def encode_bound(definition: Described, bound: inspect.BoundArguments) -> payload_pb2.Payload:
+def encode_bound(definition: Described, bound: Arguments) -> payload_pb2.Payload:
     """Encode arguments that are bound already, see ``encode_args``."""
     signature = definition.signature
-    names = _positions(signature, len(bound.args))
-    texts = [_encoded(signature, name, value) for name, value in zip(names, bound.args, strict=True)]
-    named = {name: _encoded(signature, name, value) for name, value in bound.kwargs.items()}
-    return check_payload(_args_payload(texts, named), f"{signature.owner}: its arguments together")
+    args, kwargs = bound
+    together = None if kwargs else _adapter_of_args(signature, len(args))
+    if together is not None:
+        try:
+            return _checked_args(signature, payload_pb2.Payload(text=together.encode(args), metadata=_IN_POSITION))
+        except SerializationError:
+            # Told below, one by one: which of them it is.
+            pass
+    names = _positions(signature, len(args))
+    texts = [_encoded(signature, name, value) for name, value in zip(names, args, strict=True)]
+    named = {name: _encoded(signature, name, value) for name, value in kwargs.items()}
+    return _checked_args(signature, _args_payload(texts, named))
 
 
-def encode_only_value(definition: Described, bound: inspect.BoundArguments) -> payload_pb2.Payload:
+def encode_only_value(definition: Described, bound: Arguments) -> payload_pb2.Payload:
     """Encode the one argument of a call as itself, for readers in other languages; no value when there is none."""
     signature = definition.signature
-    if not bound.arguments:
+    if not bound[0]:
         return payload_pb2.Payload()
-    ((name, value),) = bound.arguments.items()
+    ((name,), (value,)) = signature.positional, bound[0]
     payload = payload_pb2.Payload(text=_encoded(signature, name, value))
     return check_payload(payload, f"{signature.owner}: its input")
 
@@ -74,6 +81,8 @@ def encode_plain_args(owner: str, args: Sequence[Any], kwargs: Mapping[str, Any]
 def decode_args(definition: Described, payload: payload_pb2.Payload) -> Arguments:
     """Decode and validate the arguments of a call, so that ``function(*args, **kwargs)`` works."""
     signature = definition.signature
+    if (args_at_once := _decoded_at_once(signature, payload)) is not None:
+        return args_at_once, {}
     texts, named = _written_args(signature, payload)
     args = [_decoded(signature, name, it) for name, it in zip(_positions(signature, len(texts)), texts, strict=True)]
     kwargs = {name: _decoded(signature, name, it) for name, it in named.items()}
@@ -90,15 +99,19 @@ def decode_args(definition: Described, payload: payload_pb2.Payload) -> Argument
 
 def encode_result(definition: Described, value: Any) -> payload_pb2.Payload:
     """Validate a result against the annotation and encode it."""
-    signature = definition.signature
-    text = _told(f"{signature.owner}: its result", lambda: adapter_of(signature.result).encode(value))
-    return check_payload(payload_pb2.Payload(text=text), f"{signature.owner}: its result")
+    try:
+        text = _adapter_of_result(definition.signature).encode(value)
+    except SerializationError as error:
+        raise _about_result(definition, error) from error.__cause__
+    return check_payload(payload_pb2.Payload(text=text), f"{definition.signature.owner}: its result")
 
 
 def decode_result(definition: Described, payload: payload_pb2.Payload) -> Any:
     """Decode and validate a result by the annotation."""
-    signature = definition.signature
-    return _told(f"{signature.owner}: its result", lambda: decode_value(signature.result, payload))
+    try:
+        return _read(_adapter_of_result(definition.signature), payload)
+    except SerializationError as error:
+        raise _about_result(definition, error) from error.__cause__
 
 
 def encode_value(kind: Any, value: Any) -> payload_pb2.Payload:
@@ -111,10 +124,7 @@ def decode_value(kind: Any, payload: payload_pb2.Payload) -> Any:
 
     Raises SerializationError for a body under a codec: that is no value yet.
     """
-    adapter = adapter_of(kind)
-    if payload.WhichOneof("body") == "data" and not _is_json(payload) and not payload.content_encoding:
-        return _told("the value", lambda: adapter.check(payload.data))
-    return _told("the value", lambda: adapter.decode(_json_text(payload) or "null"))
+    return _read(adapter_of(kind), payload)
 
 
 def json_schema(kind: Any) -> str:
@@ -122,8 +132,18 @@ def json_schema(kind: Any) -> str:
     return adapter_of(kind).json_schema
 
 
+def _read(adapter: Adapter, payload: payload_pb2.Payload) -> Any:
+    try:
+        if payload.WhichOneof("body") == "data" and not _is_json(payload) and not payload.content_encoding:
+            return adapter.check(payload.data)
+        return adapter.decode(_json_text(payload) or "null")
+    except SerializationError as error:
+        raise SerializationError(f"the value {error}") from error.__cause__
+
+
 _ANY: Final = adapter_of(Any)
 _JSON_TYPES: Final = ("", "application/json")
+_IN_POSITION: Final = {ARGS_KEY: POSITIONAL}
 
 
 def _is_json(payload: payload_pb2.Payload) -> bool:
@@ -146,9 +166,43 @@ def _json_text(payload: payload_pb2.Payload) -> str:
 def _args_payload(texts: Sequence[str], named: Mapping[str, str]) -> payload_pb2.Payload:
     positions = f"[{','.join(texts)}]"
     if not named:
-        return payload_pb2.Payload(text=positions, metadata={ARGS_KEY: POSITIONAL})
+        return payload_pb2.Payload(text=positions, metadata=_IN_POSITION)
     pairs = ",".join(f"{json.dumps(name, ensure_ascii=False)}:{text}" for name, text in named.items())
     return payload_pb2.Payload(text=f'{{"args":{positions},"kwargs":{{{pairs}}}}}', metadata={ARGS_KEY: MIXED})
+
+
+@lru_cache(maxsize=1024)
+def _adapter_of_args(signature: Signature, count: int) -> Adapter | None:
+    """Return what takes the first ``count`` arguments at once, as a tuple; None when each needs a look of its own."""
+    if count not in signature.counts:
+        return None
+    try:
+        adapter = Adapter(tuple[tuple(map(signature.annotation, signature.positional[:count]))])  # type: ignore[misc]
+        adapter.prepare()
+    except (SerializationError, TypeError):
+        return None
+    return adapter
+
+
+@lru_cache(maxsize=1024)
+def _adapter_of_result(signature: Signature) -> Adapter:
+    return adapter_of(signature.result)
+
+
+def _decoded_at_once(signature: Signature, payload: payload_pb2.Payload) -> tuple[Any, ...] | None:
+    """Decode arguments that a call gave by position, as many as there can be; None when that is not so or goes wrong.
+
+    One validation of the text, where a look at each argument takes two and tells which of them is wrong.
+    """
+    if payload.metadata.get(ARGS_KEY) != POSITIONAL or not payload.text or not _is_json(payload):
+        return None
+    together = _adapter_of_args(signature, len(signature.positional))
+    if together is None:
+        return None
+    try:
+        return tuple(together.decode(payload.text))
+    except SerializationError:
+        return None
 
 
 def _written_args(signature: Signature, payload: payload_pb2.Payload) -> tuple[list[Any], dict[str, Any]]:
@@ -212,6 +266,14 @@ def _decoded(signature: Signature, name: str, value: Any) -> Any:
     # By text again: JSON and Python values are not validated alike (a list for a tuple, text for bytes or a date).
     kind = _annotation(signature, name)
     return _told(f"{signature.owner}: parameter {name!r}", lambda: adapter_of(kind).decode(_ANY.encode(value)))
+
+
+def _checked_args(signature: Signature, payload: payload_pb2.Payload) -> payload_pb2.Payload:
+    return check_payload(payload, f"{signature.owner}: its arguments together")
+
+
+def _about_result(definition: Described, error: SerializationError) -> SerializationError:
+    return SerializationError(f"{definition.signature.owner}: its result {error}")
 
 
 def _told(what: str, work: Callable[[], _T]) -> _T:

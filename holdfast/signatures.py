@@ -14,7 +14,11 @@ from typing import Any, Final, get_type_hints
 
 from holdfast.errors import SerializationError
 
+#: The arguments of a call: by position, and by name what cannot be a position.
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_NAMED: Final = (*_POSITIONAL, inspect.Parameter.KEYWORD_ONLY)
 
 
 class Signature:
@@ -35,12 +39,26 @@ class Signature:
         """The parameters in order."""
         return self._signature.parameters
 
-    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
-        """Bind arguments as a call would. Raises TypeError with the words Python uses for a wrong call."""
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Arguments:
+        """Bind arguments as a call would; a keyword that could be a position becomes one.
+
+        Raises TypeError with the words Python uses for a wrong call.
+        """
+        if not kwargs and len(args) in self.counts:
+            return args, {}
         try:
-            return self._signature.bind(*args, **kwargs)
+            bound = self._signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{self.function.__qualname__}() {error}") from None
+        return bound.args, bound.kwargs
+
+    @cached_property
+    def counts(self) -> range:
+        """How many arguments a call may give when it gives each by the position of a named parameter."""
+        required = [it for it in self.parameters.values() if it.default is it.empty and it.kind in _NAMED]
+        if any(it.kind is it.KEYWORD_ONLY for it in required):
+            return range(0)
+        return range(len(required), len(self.positional) + 1)
 
     @cached_property
     def positional(self) -> tuple[str, ...]:

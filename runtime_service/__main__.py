@@ -16,7 +16,7 @@ import structlog
 import typer
 from pydantic import ValidationError
 
-from holdfast import event_loop
+from holdfast import collector, event_loop
 from holdfast.definitions import registry
 from holdfast.errors import HoldfastError, LoadFailed, NotReady
 from holdfast.queues import EVERY_QUEUE
@@ -130,6 +130,7 @@ async def _serve_until_signal(settings: RuntimeSettings) -> None:
             await starting
         return
     runtime = await starting
+    collector.settle()
     http = f", http {runtime.http.address}" if runtime.http is not None else ""
     print(f"holdfast runtime listening on {runtime.address} (store {settings.store}{http})", flush=True)
     await signalled

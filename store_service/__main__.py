@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import pydantic
 import typer
 
-from holdfast import event_loop
+from holdfast import collector, event_loop
 from holdfast.serving import CannotListen, log_to_stderr, stop_signals
 from store_service.engines import shown_url
 from store_service.engines.errors import DatabaseUnusable
@@ -61,6 +61,7 @@ async def _run(settings: StoreSettings) -> str:
     """Serve until told to stop, or until the database fails; returns why it failed."""
     with stop_signals() as stopped:
         store = await _start(settings)
+        collector.settle()
         print(f"holdfast store listening on {store.address} ({_databases(settings)})", flush=True)
         failure = await _end(store, stopped)
     await store.drain()
