@@ -12,189 +12,56 @@ All times are epoch milliseconds (int). ``body`` columns are serialized protobuf
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from store_service.engines.queue_contract import (
+    MessageQuery,
+    MessageRow,
+    QueueCounts,
+    QueueNote,
+    QueueReads,
+    QueueWrites,
+)
+from store_service.engines.rows import (
+    EntityKind,
+    EntityQuery,
+    EntityRow,
+    EventRow,
+    RequestRow,
+    RunQuery,
+    RunRow,
+    TokenRow,
+)
 from store_service.engines.stream_contract import StreamNote, StreamReads, StreamWrites
 
+__all__ = (
+    "DeletedNote",
+    "Engine",
+    "EntityKind",
+    "EntityQuery",
+    "EntityRow",
+    "EventNote",
+    "EventRow",
+    "ExpiryNote",
+    "Listener",
+    "MessageQuery",
+    "MessageRow",
+    "MissedNotes",
+    "Needs",
+    "Note",
+    "OpenEngine",
+    "QueueCounts",
+    "QueueNote",
+    "Reader",
+    "RequestRow",
+    "RunQuery",
+    "RunRow",
+    "TokenRow",
+    "Transaction",
+)
+
 T = TypeVar("T")
-
-
-class EntityKind(IntEnum):
-    """What a row of ``entities`` is. Part of its key: a step and a hook may share an id."""
-
-    STEP = 1
-    HOOK = 2
-    WAIT = 3
-
-
-@dataclass(frozen=True, slots=True)
-class RunRow:
-    """One run: its guard in columns, the rest in ``body`` (holdfast.v1.Run; payload bodies and guard left out).
-
-    ``update_ms`` is the create_time of the newest event, and what the wall clock is clamped to.
-    ``expire_ms`` is when the run fails by timeout, None for never or once ended.
-    ``terminal_seq`` is the seq of the event that ended it, 0 while it is open.
-    ``started_seq`` is the seq of run_started, 0 before. ``head_checksum`` is the newest of the log's checksum chain.
-    """
-
-    run_id: str
-    workflow_name: str
-    status: int
-    create_ms: int
-    update_ms: int
-    expire_ms: int | None
-    parent_run_id: str
-    head_seq: int
-    head_at: int
-    out_of_band_at: int
-    out_of_band_seq: int
-    replay_seq: int
-    started_seq: int
-    terminal_seq: int
-    body: bytes
-    head_checksum: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class EventRow:
-    """One event. ``at`` is the time part of ``event_id``; ``kind`` an EventType; ``body`` the whole Event.
-
-    ``checksum`` is its place in the chain of ``store_service/checksum.py``.
-    """
-
-    run_id: str
-    seq: int
-    event_id: str
-    at: int
-    kind: int
-    entity_id: str
-    body: bytes
-    checksum: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class EntityRow:
-    """One step, hook or wait; ``body`` is its message without payloads, which are read from the events at
-    ``created_seq`` and ``terminal_seq`` (0 while open). ``due_ms``: resume time of a wait, expiry of a hook, else None.
-    ``current_seq`` is the seq of the newest event of the entity. ``is_open`` is False once terminal."""
-
-    run_id: str
-    kind: EntityKind
-    entity_id: str
-    status: int
-    is_open: bool
-    created_seq: int
-    current_seq: int
-    terminal_seq: int
-    due_ms: int | None
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRow:
-    """An owned hook token. ``retain_until_ms``: kept taken until then after its hook closed (None: while open)."""
-
-    token: str
-    run_id: str
-    hook_id: str
-    retain_until_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RequestRow:
-    """A remembered request id: what it wrote, so that a repeat gets the first answer."""
-
-    request_id: str
-    digest: bytes
-    run_id: str
-    first_seq: int
-    last_seq: int
-    message_ids: tuple[str, ...]
-    expire_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class MessageRow:
-    """One queue message. ``number`` orders sends (0 before insertion). ``state`` is a QueueMessageState.
-
-    ``receipt`` and ``lease_expire_ms`` are set while LEASED ("" and None otherwise); ``lease_ms`` is the length
-    of the current lease. ``body`` is a QueueMessage that holds payload, headers and create_time only.
-    """
-
-    number: int
-    message_id: str
-    queue: str
-    state: int
-    group: str
-    key: str
-    priority: int
-    create_ms: int
-    deliver_ms: int
-    delivery_count: int
-    max_deliveries: int
-    receipt: str
-    lease_ms: int
-    lease_expire_ms: int | None
-    last_reason: str
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class QueueCounts:
-    """Counts of one queue at a moment. ``oldest_ready_ms`` is the deliver_ms of the oldest deliverable one."""
-
-    queue: str
-    ready: int
-    delayed: int
-    leased: int
-    dead: int
-    oldest_ready_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class RunQuery:
-    """Filter and page of runs. ``after`` is (create_ms, run_id) of the last row of the previous page."""
-
-    limit: int
-    descending: bool = True
-    after: tuple[int, str] | None = None
-    statuses: tuple[int, ...] = ()
-    workflow_name: str = ""
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    create_from_ms: int | None = None
-    create_until_ms: int | None = None
-    parent_run_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class EntityQuery:
-    """Filter and page of entities of one kind.
-
-    Within a run, ordered by created_seq (waits: by due_ms, entity id); over all runs ("" as run_id) by
-    (sort value, run_id, entity_id), where the sort value of a hook is the ``at`` of its creation, kept
-    by the engine in a column of its own, and of a wait its due_ms. ``after`` is the
-    (sort value, run_id, entity_id) of the last row of the previous page: created_seq stands in for steps.
-    """
-
-    kind: EntityKind
-    limit: int
-    run_id: str = ""
-    after: tuple[int, str, str] | None = None
-    statuses: tuple[int, ...] = ()
-    due_until_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MessageQuery:
-    """Filter and page of messages of one queue, oldest first by ``number``."""
-
-    queue: str
-    limit: int
-    after_number: int = 0
-    states: tuple[int, ...] = ()
-    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,14 +75,6 @@ class EventNote:
     head_seq: int
     terminal: bool
     kinds: frozenset[int]
-
-
-@dataclass(frozen=True, slots=True)
-class QueueNote:
-    """Told after a commit: something in ``queue`` may be delivered from ``ready_ms`` on (0: now)."""
-
-    queue: str
-    ready_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +113,7 @@ class Needs:
     request_id: str = ""
 
 
-class Reader(StreamReads, Protocol):
+class Reader(QueueReads, StreamReads, Protocol):
     """Reads of one consistent state. Rows come as stored."""
 
     def meta(self, key: str) -> str | None:
@@ -302,24 +161,6 @@ class Reader(StreamReads, Protocol):
 
     def request(self, request_id: str) -> RequestRow | None: ...
 
-    def message(self, message_id: str) -> MessageRow | None: ...
-
-    def messages(self, query: MessageQuery) -> list[MessageRow]: ...
-
-    def leased_message(self, receipt: str) -> MessageRow | None:
-        """Return the message that is leased under this very receipt (its lease may have expired unnoticed)."""
-
-    def settled(self, receipt: str) -> bool:
-        """Return whether this receipt was acknowledged within the last 24 hours."""
-
-    def waiting_message(self, queue: str, key: str) -> MessageRow | None:
-        """Return the oldest READY message of the queue with this idempotency key."""
-
-    def queue_counts(self, queue: str, now_ms: int) -> QueueCounts | None:
-        """Return the counts of a queue, None when it never had a message."""
-
-    def queue_names(self, *, after: str, limit: int) -> list[str]: ...
-
     def next_expiry_ms(self) -> int | None:
         """Return the earliest expire_ms of an open run, due_ms of an open hook or retention end of a token."""
 
@@ -328,7 +169,7 @@ class Reader(StreamReads, Protocol):
     def expired_hooks(self, now_ms: int, limit: int) -> list[EntityRow]: ...
 
 
-class Transaction(Reader, StreamWrites, Protocol):
+class Transaction(Reader, QueueWrites, StreamWrites, Protocol):
     """Reads and writes of one unit of work. Everything it wrote goes when the unit raises."""
 
     def set_meta(self, key: str, value: str) -> None: ...
@@ -359,31 +200,6 @@ class Transaction(Reader, StreamWrites, Protocol):
     def delete_token(self, token: str) -> None: ...
 
     def put_request(self, row: RequestRow) -> None: ...
-
-    def insert_message(self, row: MessageRow) -> MessageRow:
-        """Insert a message and return it with its ``number``."""
-
-    def put_message(self, row: MessageRow) -> None:
-        """Replace a message."""
-
-    def delete_message(self, message_id: str) -> None: ...
-
-    def settle(self, receipt: str, expire_ms: int) -> None:
-        """Remember that a receipt was acknowledged, until ``expire_ms``."""
-
-    def expired_leases(self, queue: str, now_ms: int, limit: int) -> list[MessageRow]:
-        """Return LEASED messages whose lease ended at or before now."""
-
-    def deliverable(self, queue: str, now_ms: int, limit: int) -> list[MessageRow]:
-        """Return READY messages that are due and whose group has no LEASED message in the queue, at most one a group.
-
-        Ordered by priority (high first), deliver_ms, number. Finds the rows through an index, also
-        with 100,000 delayed messages in the queue.
-        """
-
-    def next_ready_ms(self, queue: str, now_ms: int) -> int | None:
-        """Return when the queue may next have something to deliver without a further commit: the earliest
-        lease end or deliver_ms above now; None for never."""
 
     def delete_run(self, run_id: str) -> int:
         """Delete a run with everything it has (log, entities, attributes, tokens, requests, streams); return the

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from store_service.engines.contract import Engine, EntityKind, EntityQuery, RunQuery, Transaction
-from store_service.engines.sqlite import open_sqlite, queries, statements, stream_statements
+from store_service.engines.sql import lists
+from store_service.engines.sqlite import open_sqlite, statements
+from store_service.engines.sqlite.statements import COMMON
 from tests.conformance import samples
 
 STATEMENTS = {
-    name: text
-    for name, text in {**vars(statements), **vars(stream_statements)}.items()
-    if name.isupper() and isinstance(text, str) and not name.endswith("_UNNUMBERED")
+    name: text for name, text in (vars(COMMON) | vars(statements)).items() if name.isupper() and isinstance(text, str)
 }
 AFTER_RUN = (1_000, "run_a")
 AFTER_ENTITY = (1_000, "run_a", "step_a")
@@ -74,7 +74,7 @@ async def test_no_statement_scans_a_table_or_sorts_one(engine: Engine, name: str
 @pytest.mark.parametrize("name", sorted(RUN_LISTS))
 async def test_each_list_of_runs_goes_through_its_index(engine: Engine, name: str) -> None:
     query, index = RUN_LISTS[name]
-    text, parameters = queries.runs_in_status(query, query.statuses[0] if query.statuses else None)
+    text, parameters = lists.runs_in_status(COMMON.dialect, query, query.statuses[0] if query.statuses else None)
     details = await plan(engine, text, parameters)
     assert not scans(details), details
     assert index in details[0], details
@@ -84,7 +84,7 @@ async def test_each_list_of_runs_goes_through_its_index(engine: Engine, name: st
 @pytest.mark.parametrize("name", sorted(ENTITY_LISTS))
 async def test_each_list_of_entities_goes_through_its_index(engine: Engine, name: str) -> None:
     query, index = ENTITY_LISTS[name]
-    details = await plan(engine, *queries.entities(query))
+    details = await plan(engine, *lists.entities(COMMON.dialect, query))
     assert not scans(details), details
     assert index in details[0], details
     assert name == "waits of a run" or not any("TEMP B-TREE" in detail for detail in details), details
@@ -92,8 +92,15 @@ async def test_each_list_of_entities_goes_through_its_index(engine: Engine, name
 
 @pytest.mark.parametrize("descending", [False, True])
 async def test_a_page_of_a_log_is_one_range_of_its_index(engine: Engine, descending: bool) -> None:
-    text, parameters = queries.events(
-        "run_a", after_seq=5, before_seq=None, limit=9, descending=descending, kinds=(1,), entity_id="s"
+    text, parameters = lists.events(
+        COMMON.dialect,
+        "run_a",
+        after_seq=5,
+        before_seq=None,
+        limit=9,
+        descending=descending,
+        kinds=(1,),
+        entity_id="s",
     )
     (detail,) = await plan(engine, text, parameters)
     assert re.search(r"INDEX sqlite_autoindex_events_1 \(run_id=\? AND seq>\? AND seq<\?\)", detail), detail

@@ -17,13 +17,10 @@ import pglast
 import pytest
 
 from store_service.engines.contract import EntityKind, EntityQuery, RunQuery
-from store_service.engines.postgres import (
-    migration,
-    queries,
-    queue_statements,
-    statements,
-    stream_statements,
-)
+from store_service.engines.postgres import migration, queue_statements, statements, stream_statements
+from store_service.engines.postgres.statements import COMMON
+from store_service.engines.sql import lists
+from store_service.engines.sql.statements import Statements
 
 #: Statement nodes of the parser, for the modules that run in the path of correctness.
 KINDS = {"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "TransactionStmt"}
@@ -41,8 +38,8 @@ NEVER = re.compile(
 )
 
 
-def fixed(module: ModuleType) -> Iterator[tuple[str, str]]:
-    for name, value in vars(module).items():
+def fixed(holder: ModuleType | Statements) -> Iterator[tuple[str, str]]:
+    for name, value in vars(holder).items():
         if name.isupper() and isinstance(value, str):
             yield name, value
 
@@ -57,24 +54,25 @@ def built() -> Iterator[tuple[str, str]]:
         create_from_ms=1,
         create_until_ms=2,
     )
-    yield "runs", queries.runs_in_status(everything, 1)[0]
-    yield "runs, all", queries.runs_in_status(RunQuery(limit=1), None)[0]
+    yield "runs", lists.runs_in_status(COMMON.dialect, everything, 1)[0]
+    yield "runs, all", lists.runs_in_status(COMMON.dialect, RunQuery(limit=1), None)[0]
     for kind in EntityKind:
         for run_id in ("", "r"):
             query = EntityQuery(kind=kind, limit=1, run_id=run_id, after=(1, "r", "e"), statuses=(1,), due_until_ms=1)
-            yield f"entities {kind} {run_id}", queries.entities(query)[0]
+            yield f"entities {kind} {run_id}", lists.entities(COMMON.dialect, query)[0]
     pages = {"after_seq": 1, "before_seq": 2, "limit": 3, "kinds": [1], "entity_id": "e"}
     for descending in (False, True):
-        yield f"events {descending}", queries.events("r", descending=descending, **pages)[0]
+        yield f"events {descending}", lists.events(COMMON.dialect, "r", descending=descending, **pages)[0]
 
 
 def every_statement() -> dict[str, str]:
     modules = (statements, queue_statements, stream_statements)
     found = {f"{module.__name__.rpartition('.')[2]}.{name}": text for module in modules for name, text in fixed(module)}
+    found |= {f"common.{name}": text for name, text in fixed(COMMON)}
     for name, value in vars(migration).items():
         if name.startswith("_") and name[1:2].isupper() and isinstance(value, str):
             found[f"migration.{name}"] = value
-    return found | {f"queries.{name}": text for name, text in built()}
+    return found | {f"lists.{name}": text for name, text in built()}
 
 
 STATEMENTS = every_statement()

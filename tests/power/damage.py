@@ -18,7 +18,8 @@ from typing import TypeVar
 from holdfast.refusal import Refusal
 from holdfast.v1 import store_service_pb2
 from store_service.auditing import audit_database
-from store_service.engines.sqlite import open_sqlite, rows
+from store_service.engines.sql import columns
+from store_service.engines.sqlite import open_sqlite
 from store_service.engines.sqlite.connection import Session
 from store_service.engines.sqlite.errors import DatabaseUnusable
 from store_service.engines.sqlite.reader import SqliteReader
@@ -33,7 +34,7 @@ RUNS = 6
 #: Tables whose every row can be checked: against itself, or against the logs.
 TABLES = (
     "SELECT * FROM attributes",
-    f"SELECT {rows.ENTITY} FROM entities",
+    f"SELECT {columns.ENTITY} FROM entities",
     "SELECT * FROM events",
     "SELECT * FROM runs",
     "SELECT * FROM tokens",

@@ -15,6 +15,8 @@ from typing import Any, Final
 from store_service.engines.contract import Needs, Note
 from store_service.engines.postgres import queue_statements, rows, statements
 from store_service.engines.postgres.connection import Parameters, Session
+from store_service.engines.postgres.statements import COMMON
+from store_service.engines.sql import columns
 
 #: What a known row is known under: its table and its key.
 Key = tuple[object, ...]
@@ -83,14 +85,14 @@ class Batch:
             )
             if keys
         ]
-        asked_entities = [(key, self.session.ask(statements.ENTITY, key)) for key in entities]
+        asked_entities = [(key, self.session.ask(COMMON.ENTITY, key)) for key in entities]
         if asked or asked_entities:
             self.session.sync()
         for cursor, learn, keys in asked:
             learn(cursor.fetchall(), keys)
         for key, cursor in asked_entities:
             found = cursor.fetchone()
-            self.known["entity", *key] = None if found is None else rows.entity_row(found)
+            self.known["entity", *key] = None if found is None else columns.entity_row(found)
 
     def send(self, writes: Writes) -> None:
         """Send writes; groups are locked before their messages change and their heads chosen after.
@@ -129,7 +131,7 @@ class Batch:
 
     def _learn_runs(self, found: Sequence[Any], keys: Sequence[str]) -> None:
         self.known.update({("run", run_id): None for run_id in keys})
-        self.known.update({("run", values[0]): rows.run_row(values) for values in found})
+        self.known.update({("run", values[0]): columns.run_row(values) for values in found})
 
     def _learn_leases(self, found: Sequence[Any], keys: Sequence[str]) -> None:
         self.known.update({("receipt", receipt): None for receipt in keys})
@@ -138,4 +140,4 @@ class Batch:
 
     def _learn_requests(self, found: Sequence[Any], keys: Sequence[str]) -> None:
         self.known.update({("request", request_id): None for request_id in keys})
-        self.known.update({("request", values[0]): rows.request_row(values) for values in found})
+        self.known.update({("request", values[0]): columns.request_row(values) for values in found})

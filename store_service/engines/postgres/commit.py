@@ -14,12 +14,13 @@ from typing import Any
 
 import psycopg
 
-from store_service.engines.contract import Needs, Note, Transaction
+from store_service.engines.contract import Needs, Transaction
 from store_service.engines.postgres import statements
 from store_service.engines.postgres.announcements import pack
 from store_service.engines.postgres.batch import Batch
 from store_service.engines.postgres.connection import Session
 from store_service.engines.postgres.stream_transaction import PostgresTransaction
+from store_service.engines.waiting import Outcome, carriable
 
 Unit = Callable[[Transaction], Any]
 
@@ -30,15 +31,6 @@ class Job:
 
     unit: Unit
     needs: Needs | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one unit: its value and notes, or what it raised."""
-
-    value: Any = None
-    error: BaseException | None = None
-    notes: Sequence[Note] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +108,3 @@ def _run(batch: Batch, unit: Unit) -> Outcome:
         return Outcome(error=carriable(exc))
     transaction.keep()
     return Outcome(value=value, notes=transaction.notes)
-
-
-def carriable(error: BaseException) -> BaseException:
-    """Return an error as a future can carry it: StopIteration would end the generator that awaits it."""
-    if not isinstance(error, StopIteration):
-        return error
-    wrapped = RuntimeError("the unit of work raised StopIteration")
-    wrapped.__cause__ = error
-    return wrapped

@@ -9,39 +9,30 @@ next: ``commit.py`` for a batch, ``transaction.py`` for its locks, ``hints.py`` 
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import time
 import zlib
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from holdfast.refusal import Refusal
-from holdfast.v1 import error_pb2
-from store_service.engines.contract import Engine, Listener, Needs, Note, Reader, Transaction
+from store_service.engines.contract import Engine, Listener, Needs, Reader, Transaction
 from store_service.engines.errors import DatabaseUnusable
+from store_service.engines.listening import Listeners
 from store_service.engines.postgres import statements
-from store_service.engines.postgres.commit import Job, Outcome, Sender
+from store_service.engines.postgres.commit import Job, Sender
 from store_service.engines.postgres.connection import Patience, Session, connect
 from store_service.engines.postgres.hints import Hints
 from store_service.engines.postgres.lane import Lane, Line
 from store_service.engines.postgres.migration import migrate
 from store_service.engines.postgres.reading import read_surely
 from store_service.engines.postgres.retry import commit_surely
+from store_service.engines.waiting import Outcome, Waiting, Write, closed, throttled
 
 T = TypeVar("T")
-
-#: Units in one commit: past this the gain per unit is gone and the first one only waits longer.
-BATCH_UNITS_MAX: Final = 256
-#: When a caller may try again that met a full queue of writes: about half of the queue is done by then.
-RETRY_AFTER_MS: Final = 500
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +82,11 @@ async def open_postgres(url: str, options: Options | None = None) -> Engine:
 def _prepare(line: Line, name: str) -> tuple[str, tuple[int, int], bool]:
     session = line.session()
     migrate(session, name)
-    return session.scalar(statements.META, ("store_id",)), session.one(statements.LAST_ANNOUNCEMENT), _listens(session)
+    return (
+        session.scalar(statements.COMMON.META, ("store_id",)),
+        session.one(statements.LAST_ANNOUNCEMENT),
+        _listens(session),
+    )
 
 
 def _listens(session: Session) -> bool:
@@ -114,27 +109,13 @@ def without_password(url: str) -> str:
     return f"postgresql://{at}/{known.get('dbname', '')}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Write:
-    job: Job
-    done: asyncio.Future[Any]
-
-
 class _WritingLane:
     """A lane with the writes that wait for it."""
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
-        self.waiting: deque[_Write] = deque()
+        self.waiting: Waiting[Job] = Waiting()
         self.committing: asyncio.Task[None] | None = None
-
-    def next_batch(self) -> list[_Write]:
-        batch: list[_Write] = []
-        while self.waiting and len(batch) < BATCH_UNITS_MAX:
-            write = self.waiting.popleft()
-            if not write.done.done():
-                batch.append(write)
-        return batch
 
 
 class PostgresEngine:
@@ -148,7 +129,7 @@ class PostgresEngine:
         self._readers = [Lane(connect_lane, f"store-reader-{n}") for n in range(options.readers)]
         self._sender = sender
         self._options = options
-        self._listeners: list[Listener] = []
+        self._listeners = Listeners()
         self._hints: Hints | None = None
         self._clock_ahead_ns = 0
         self._closed: asyncio.Future[None] | None = None
@@ -157,7 +138,7 @@ class PostgresEngine:
         """Begin to tell what other replicas commit after announcement ``seen``."""
         options, sender = self._options, self._sender
         self._hints = Hints(
-            url, options.patience, sender.replica, sender.channel, options.poll_s, self._tell, self.set_clock
+            url, options.patience, sender.replica, sender.channel, options.poll_s, self._listeners.tell, self.set_clock
         )
         await self._hints.start(seen)
 
@@ -167,11 +148,11 @@ class PostgresEngine:
         A caller that is cancelled before its commit began takes its unit out; later the unit is committed all the same.
         """
         self._check_open()
-        if sum(len(writer.waiting) for writer in self._writers) >= self._options.pending_writes_max:
-            raise self._throttled()
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        waiting, most = sum(len(writer.waiting) for writer in self._writers), self._options.pending_writes_max
+        if waiting >= most:
+            raise throttled(waiting, most)
         writer = self._writer_of(needs)
-        writer.waiting.append(_Write(Job(unit, needs), done))
+        done: asyncio.Future[T] = writer.waiting.add(Job(unit, needs))
         if writer.committing is None:
             writer.committing = asyncio.create_task(self._commit_all(writer))
         return await done
@@ -184,13 +165,7 @@ class PostgresEngine:
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` after each commit that left notes; see ``contract.Engine``. It must not raise."""
-        self._listeners.append(listener)
-
-        def stop() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
-
-        return stop
+        return self._listeners.add(listener)
 
     async def failed(self) -> str:
         """Wait for ever: a lost server is connected to again; see ``contract.Engine``."""
@@ -229,55 +204,26 @@ class PostgresEngine:
 
     def _check_open(self) -> None:
         if self._closed is not None:
-            raise Refusal("NOT_READY", "the store is closed")
+            raise closed()
 
     def _writer_of(self, needs: Needs | None) -> _WritingLane:
         if needs is None or not needs.run_id or len(self._writers) == 1:
             return self._writers[0]
         return self._writers[1 + zlib.crc32(needs.run_id.encode()) % (len(self._writers) - 1)]
 
-    def _throttled(self) -> Refusal:
-        waiting, most = sum(len(writer.waiting) for writer in self._writers), self._options.pending_writes_max
-        return Refusal(
-            "THROTTLED",
-            f"{waiting} writes wait for a commit, at most {most} may; try again later",
-            metadata={"waiting": waiting, "max": most},
-            detail=error_pb2.LimitExceeded(limit="pending_writes", max=most, actual=waiting),
-            retry_after_ms=RETRY_AFTER_MS,
-        )
-
     async def _commit_all(self, writer: _WritingLane) -> None:
         try:
-            while batch := writer.next_batch():
+            while batch := writer.waiting.next_batch():
                 await self._commit(writer.lane, batch)
         finally:
             writer.committing = None
 
-    async def _commit(self, lane: Lane, batch: Sequence[_Write]) -> None:
-        jobs = [write.job for write in batch]
+    async def _commit(self, lane: Lane, batch: Sequence[Write[Job]]) -> None:
+        jobs = [write.unit for write in batch]
         try:
             outcomes = await lane.run(lambda line: commit_surely(line, jobs, self._sender))
         except Exception as error:
             outcomes = [Outcome(error=error)] * len(batch)
         for write, outcome in zip(batch, outcomes, strict=True):
-            _resolve(write.done, outcome)
-        self._tell([note for outcome in outcomes for note in outcome.notes])
-
-    def _tell(self, notes: Sequence[Note]) -> None:
-        if not notes:
-            return
-        for listener in tuple(self._listeners):
-            try:
-                listener(notes)
-            except Exception:
-                # The commit stands and the other listeners are owed their notes.
-                _log.exception("a listener to commits raised")
-
-
-def _resolve(done: asyncio.Future[Any], outcome: Outcome) -> None:
-    if done.done():
-        return
-    if outcome.error is None:
-        done.set_result(outcome.value)
-    else:
-        done.set_exception(outcome.error)
+            write.resolve(outcome)
+        self._listeners.tell([note for outcome in outcomes for note in outcome.notes])

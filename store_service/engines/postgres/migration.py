@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass
-from importlib import resources
 from typing import Final
 
 import psycopg
 
 from store_service.engines.errors import DatabaseUnusable, ForeignDatabase, SchemaTooNew
+from store_service.engines.migrations import Migration, embedded_in
 from store_service.engines.postgres.connection import Session
 from store_service.engines.postgres.failures import Failure, failure_of
 
@@ -37,20 +36,9 @@ _STORE_ID: Final = "INSERT INTO meta (key, value) VALUES ('store_id', %s)"
 _OURS: Final = frozenset({"schema_lock", "schema_migrations"})
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One numbered change of the schema."""
-
-    version: int
-    name: str
-    sql: str
-
-
 def known_migrations() -> list[Migration]:
     """Return the embedded migrations in order."""
-    folder = resources.files(__package__) / "migrations"
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
-    return [Migration(int(file.name[:4]), file.name[5:-4], file.read_text("utf-8")) for file in files]
+    return embedded_in(__package__)
 
 
 def migrate(session: Session, name: str) -> None:

@@ -17,12 +17,12 @@ import psycopg
 
 from store_service.engines.errors import DatabaseUnusable
 from store_service.engines.moving import TABLES, Row, Table, quoted
-from store_service.engines.postgres import rows as columns_of
 from store_service.engines.postgres import statements
 from store_service.engines.postgres.connection import Patience, Session, connect
 from store_service.engines.postgres.engine import without_password
 from store_service.engines.postgres.migration import known_migrations, migrate, schema_version
 from store_service.engines.postgres.reader import PostgresReader
+from store_service.engines.sql import columns as columns_of
 
 #: Rows that cross at a time.
 _ROWS_AT_ONCE: Final = 500

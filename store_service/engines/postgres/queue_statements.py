@@ -1,62 +1,37 @@
-"""Every fixed SQL statement about queues, by name: messages, leases, groups and what may be delivered.
+"""The PostgreSQL engine's own statements about queues: messages, leases, groups and what may be delivered.
 
-Owns the text. Locks are taken in one order everywhere, so that nobody waits in a circle: runs, the message of a lease,
-groups, messages that wait. Claims never wait at all (SKIP LOCKED): what somebody else has hold of is looked at again a
-moment later. What a head is: ``migrations/0001_initial.sql``.
+Owns what is said with locks; the rest is in ``engines/sql/queue_statements.py``. Locks are taken in one order
+everywhere, so that nobody waits in a circle: runs, the message of a lease, groups, messages that wait. Claims never
+wait at all (SKIP LOCKED): what somebody else has hold of is looked at again a moment later. What a head is:
+``migrations/0001_initial.sql``.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from store_service.engines.postgres import rows
-from store_service.engines.postgres.rows import marks
-
-# --- queues -----------------------------------------------------------------------------------------------------
-
-QUEUE: Final = "SELECT 1 FROM queues WHERE queue = %s"
-
-QUEUE_NAMES: Final = "SELECT queue FROM queues WHERE queue > %s ORDER BY queue LIMIT %s"
-
-REMEMBER_QUEUE: Final = "INSERT INTO queues (queue) VALUES (%s) ON CONFLICT (queue) DO NOTHING"
-
-COUNT_STATE: Final = "SELECT count(*) FROM messages WHERE queue = %s AND state = %s"
-
-COUNT_DUE: Final = "SELECT count(*), min(deliver_ms) FROM messages WHERE queue = %s AND state = 1 AND deliver_ms <= %s"
-
-COUNT_DELAYED: Final = "SELECT count(*) FROM messages WHERE queue = %s AND state = 1 AND deliver_ms > %s"
+from store_service.engines.postgres.statements import COMMON
+from store_service.engines.sql import columns
+from store_service.engines.sql.columns import marks
 
 # --- messages ---------------------------------------------------------------------------------------------------
 
-MESSAGE: Final = f"SELECT {rows.MESSAGE} FROM messages WHERE message_id = %s"
-HOLD_MESSAGE: Final = f"{MESSAGE} FOR UPDATE"
+HOLD_MESSAGE: Final = f"{COMMON.MESSAGE} FOR UPDATE"
 
-LEASED_MESSAGE: Final = f"SELECT {rows.MESSAGE} FROM messages WHERE receipt = %s AND receipt <> ''"
 #: The fence: nobody can take the message over before the commit of who works under its lease.
-HOLD_LEASED_MESSAGE: Final = f"{LEASED_MESSAGE} FOR UPDATE"
+HOLD_LEASED_MESSAGE: Final = f"{COMMON.LEASED_MESSAGE} FOR UPDATE"
 HOLD_LEASED_MESSAGES: Final = f"""
-SELECT {rows.MESSAGE} FROM messages WHERE receipt = ANY(%s) AND receipt <> '' ORDER BY queue, number FOR UPDATE
+SELECT {columns.MESSAGE} FROM messages WHERE receipt = ANY(%s) AND receipt <> '' ORDER BY queue, number FOR UPDATE
 """
 
-WAITING_MESSAGE: Final = f"""
-SELECT {rows.MESSAGE} FROM messages
-WHERE queue = %s AND key = %s AND key <> '' AND state = 1 ORDER BY number LIMIT 1
-"""
 #: Held, so that it is not handed out before the commit of who relied on its still waiting: a wake-up would be lost.
-HOLD_WAITING_MESSAGE: Final = f"{WAITING_MESSAGE} FOR UPDATE"
+HOLD_WAITING_MESSAGE: Final = f"{COMMON.WAITING_MESSAGE} FOR UPDATE"
 
-MESSAGES_IN_STATE: Final = f"""
-SELECT {rows.MESSAGE} FROM messages WHERE queue = %s AND state = %s AND number > %s ORDER BY number LIMIT %s
-"""
-HOLD_MESSAGES_IN_STATE: Final = f"{MESSAGES_IN_STATE} FOR UPDATE"
-
-MESSAGES_OF_GROUP: Final = f"""
-SELECT {rows.MESSAGE} FROM messages
-WHERE queue = %s AND state = %s AND number > %s AND "group" = %s AND "group" <> '' ORDER BY number LIMIT %s
-"""
+HOLD_MESSAGES_IN_STATE: Final = f"{COMMON.MESSAGES_IN_STATE} FOR UPDATE"
 
 INSERT_MESSAGE: Final = f"""
-INSERT INTO messages ({rows.MESSAGE}, is_head, is_unseen) VALUES ({marks(rows.MESSAGE)}, %s, %s)
+INSERT INTO messages ({columns.MESSAGE}, is_head, is_unseen)
+VALUES ({COMMON.dialect.spell(marks(columns.MESSAGE))}, %s, %s)
 """
 
 #: A message never moves to another queue or group. Once leased it is no longer unseen.
@@ -71,15 +46,7 @@ DELETE_MESSAGE: Final = "DELETE FROM messages WHERE queue = %s AND number = %s"
 
 DELETE_MESSAGES_OF_GROUP: Final = """DELETE FROM messages WHERE "group" = %s AND "group" <> '' AND queue = %s"""
 
-EXPIRED_LEASES: Final = f"""
-SELECT {rows.MESSAGE} FROM messages
-WHERE queue = %s AND state = 2 AND lease_expire_ms <= %s ORDER BY lease_expire_ms, number LIMIT %s
-FOR UPDATE SKIP LOCKED
-"""
-
-NEXT_LEASE_END: Final = "SELECT min(lease_expire_ms) FROM messages WHERE queue = %s AND state = 2"
-
-NEXT_DUE: Final = "SELECT min(deliver_ms) FROM messages WHERE queue = %s AND state = 1 AND deliver_ms > %s"
+HOLD_EXPIRED_LEASES: Final = f"{COMMON.EXPIRED_LEASES} FOR UPDATE SKIP LOCKED"
 
 #: After a claim that found nothing: somebody else has hold of what there is.
 DUE_HEAD_EXISTS: Final = """
@@ -123,7 +90,7 @@ SELECT priority FROM known ORDER BY priority DESC
 """
 
 CLAIM_HEADS: Final = f"""
-SELECT {rows.MESSAGE} FROM messages
+SELECT {columns.MESSAGE} FROM messages
 WHERE queue = %s AND is_head AND priority = %s AND deliver_ms <= %s ORDER BY deliver_ms, number LIMIT %s
 FOR UPDATE SKIP LOCKED
 """

@@ -19,8 +19,9 @@ from store_service.engines.contract import MessageQuery, MessageRow, QueueCounts
 from store_service.engines.postgres import queue_statements as statements
 from store_service.engines.postgres import rows
 from store_service.engines.postgres.batch import UNKNOWN
-from store_service.engines.postgres.reader import LEASED, READY
-from store_service.engines.postgres.transaction import UnitOfWork
+from store_service.engines.postgres.statements import COMMON
+from store_service.engines.postgres.transaction import LogUnit
+from store_service.engines.sql.reader import LEASED, READY
 
 #: When to look again at what another replica has hold of: about the time of a commit.
 LOOK_AGAIN_MS: Final = 20
@@ -38,7 +39,7 @@ def next_number() -> int:
         return _last_number
 
 
-class QueueUnit(UnitOfWork):
+class QueueUnit(LogUnit):
     """The queue's part of ``contract.Transaction``."""
 
     __slots__ = ()
@@ -86,7 +87,7 @@ class QueueUnit(UnitOfWork):
 
     def expired_leases(self, queue: str, now_ms: int, limit: int) -> list[MessageRow]:
         self._flush()
-        return self._learned(self._messages(statements.EXPIRED_LEASES, (queue, now_ms, limit)))
+        return self._learned(self._messages(statements.HOLD_EXPIRED_LEASES, (queue, now_ms, limit)))
 
     def deliverable(self, queue: str, now_ms: int, limit: int) -> list[MessageRow]:
         self._flush()
@@ -115,8 +116,8 @@ class QueueUnit(UnitOfWork):
 
     def next_ready_ms(self, queue: str, now_ms: int) -> int | None:
         self._flush()
-        lease_end = self._session.scalar(statements.NEXT_LEASE_END, (queue,))
-        due = self._session.scalar(statements.NEXT_DUE, (queue, now_ms))
+        lease_end = self._session.scalar(COMMON.NEXT_LEASE_END, (queue,))
+        due = self._session.scalar(COMMON.NEXT_DUE, (queue, now_ms))
         is_passed_over = any(
             self._session.one(statements.DUE_HEAD_EXISTS, (queue, priority, now_ms)) is not None
             for (priority,) in self._session.all(statements.PRIORITIES, {"queue": queue})
@@ -128,7 +129,7 @@ class QueueUnit(UnitOfWork):
 
     def insert_message(self, row: MessageRow) -> MessageRow:
         row = replace(row, number=next_number())
-        self._writes.add(statements.REMEMBER_QUEUE, row.queue)
+        self._writes.add(COMMON.REMEMBER_QUEUE, row.queue)
         is_head = row.state == READY and not row.group
         # Of two senders that found a key free, one inserts and the other is tried again, and finds it taken.
         is_unseen = row.state == READY and self._known.pop(("free key", row.queue, row.key), UNKNOWN) is None

@@ -15,12 +15,12 @@ import psycopg
 
 from store_service.engines.contract import Reader
 from store_service.engines.postgres import failures, statements
-from store_service.engines.postgres.commit import carriable
 from store_service.engines.postgres.connection import Session
 from store_service.engines.postgres.failures import Failure, failure_of
 from store_service.engines.postgres.lane import Line
 from store_service.engines.postgres.reader import PostgresReader
 from store_service.engines.postgres.retry import RECONNECT_MS, TRIES_ALONE, Tries
+from store_service.engines.waiting import carriable
 
 T = TypeVar("T")
 

@@ -19,9 +19,10 @@ from typing import Final
 import psycopg
 
 from store_service.engines.postgres import failures, statements
-from store_service.engines.postgres.commit import Flight, Job, Outcome, Sender, commit_together
+from store_service.engines.postgres.commit import Flight, Job, Sender, commit_together
 from store_service.engines.postgres.failures import Failure, failure_of
 from store_service.engines.postgres.lane import Line
+from store_service.engines.waiting import Outcome
 
 #: Conflicts in company before each unit is tried alone, and tries of one that is alone.
 TRIES_TOGETHER: Final = 2

@@ -1,42 +1,34 @@
-"""Every SQL statement about byte streams, by name.
+"""The PostgreSQL engine's own statements about byte streams; the rest is in ``engines/sql/stream_statements.py``.
 
-Owns the text. A stream is under the lock of its run, like everything that is the run's; its writers and chunks are
-keyed by its number.
+Owns what depends on keys: a row is found by what it belongs to, so that it is found on every shard. A stream is under
+the lock of its run, like everything that is the run's; its writers and chunks are keyed by its number.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from store_service.engines.postgres import rows
-from store_service.engines.postgres.rows import marks
+from store_service.engines.postgres.statements import COMMON
+from store_service.engines.sql import columns
+from store_service.engines.sql.columns import marks, parameters
 
-STREAM: Final = f"SELECT {rows.STREAM} FROM streams WHERE run_id = %s AND name = %s"
+stream_parameters: Final = parameters(columns.STREAM)
+writer_parameters: Final = parameters(columns.WRITER)
 
-STREAMS: Final = f"SELECT {rows.STREAM} FROM streams WHERE run_id = %s AND name > %s ORDER BY name LIMIT %s"
-
-COUNT_STREAMS: Final = "SELECT count(*) FROM streams WHERE run_id = %s"
-
-INSERT_STREAM: Final = f"INSERT INTO streams ({rows.STREAM}) VALUES ({marks(rows.STREAM)})"
+INSERT_STREAM: Final = f"""
+INSERT INTO streams ({columns.STREAM}) VALUES ({COMMON.dialect.spell(marks(columns.STREAM))})
+"""
 
 PUT_STREAM: Final = """
 UPDATE streams SET content_type = %s, next_index = %s, size_bytes = %s, is_closed = %s, closer_run_id = %s,
   closer_step_id = %s, closer_attempt = %s, update_ms = %s
 WHERE run_id = %s AND name = %s
 """
+put_stream_parameters: Final = parameters(f"{columns.CHANGED_STREAM}, run_id, name")
 
-WRITER: Final = f"""
-SELECT {rows.WRITER} FROM stream_writers
-WHERE stream = %s AND writer_id = %s AND step_run_id = %s AND step_id = %s AND attempt = %s
+INSERT_WRITER: Final = f"""
+INSERT INTO stream_writers ({columns.WRITER}) VALUES ({COMMON.dialect.spell(marks(columns.WRITER))})
 """
-
-LATEST_ATTEMPTS: Final = """
-SELECT step_run_id, step_id, max(attempt) FROM stream_writers
-WHERE stream = %s AND step_id <> '' AND first_index < %s
-GROUP BY step_run_id, step_id ORDER BY step_run_id, step_id
-"""
-
-INSERT_WRITER: Final = f"INSERT INTO stream_writers ({rows.WRITER}) VALUES ({marks(rows.WRITER)})"
 
 PUT_WRITER: Final = """
 UPDATE stream_writers SET next_chunk = %s
@@ -53,13 +45,3 @@ SELECT chunks."index", w.step_run_id, w.step_id, w.attempt, chunks.data
 FROM chunks JOIN stream_writers AS w ON w.stream = chunks.stream AND w.number = chunks.writer
 WHERE chunks.stream = %s AND chunks."index" BETWEEN %s AND %s ORDER BY chunks."index"
 """
-
-INSERT_CHUNK: Final = 'INSERT INTO chunks (stream, "index", writer, data) VALUES (%s, %s, %s, %s)'
-
-DELETE_CHUNKS_OF_RUN: Final = "DELETE FROM chunks WHERE stream IN (SELECT number FROM streams WHERE run_id = %s)"
-
-DELETE_WRITERS_OF_RUN: Final = (
-    "DELETE FROM stream_writers WHERE stream IN (SELECT number FROM streams WHERE run_id = %s)"
-)
-
-DELETE_STREAMS_OF_RUN: Final = "DELETE FROM streams WHERE run_id = %s"

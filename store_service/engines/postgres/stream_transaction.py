@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from store_service.engines.postgres import rows
 from store_service.engines.postgres import stream_statements as statements
 from store_service.engines.postgres.queue_transaction import QueueUnit, next_number
+from store_service.engines.postgres.statements import COMMON
 from store_service.engines.stream_contract import ChunkRow, StreamRow, StreamWriterRow
 
 
@@ -52,19 +52,19 @@ class PostgresTransaction(QueueUnit):
 
     def insert_stream(self, row: StreamRow) -> StreamRow:
         row = replace(row, number=next_number())
-        self._writes.add(statements.INSERT_STREAM, *rows.stream_parameters(row))
+        self._writes.add(statements.INSERT_STREAM, *statements.stream_parameters(row))
         self._known["stream", row.run_id, row.name] = row
         return row
 
     def put_stream(self, row: StreamRow) -> None:
         if self.stream(row.run_id, row.name) is None:
             raise LookupError(f"put_stream of stream {row.name} of run {row.run_id}, which does not exist")
-        self._writes.add(statements.PUT_STREAM, *rows.put_stream_parameters(row))
+        self._writes.add(statements.PUT_STREAM, *statements.put_stream_parameters(row))
         self._known["stream", row.run_id, row.name] = row
 
     def insert_stream_writer(self, row: StreamWriterRow) -> StreamWriterRow:
         row = replace(row, number=next_number())
-        self._writes.add(statements.INSERT_WRITER, *rows.writer_parameters(row))
+        self._writes.add(statements.INSERT_WRITER, *statements.writer_parameters(row))
         self._known[_key_of(row)] = row
         return row
 
@@ -77,7 +77,7 @@ class PostgresTransaction(QueueUnit):
 
     def insert_chunks(self, stream: int, writer: int, first_index: int, chunks: Sequence[bytes]) -> None:
         for index, data in enumerate(chunks, first_index):
-            self._writes.add(statements.INSERT_CHUNK, stream, index, writer, data)
+            self._writes.add(COMMON.INSERT_CHUNK, stream, index, writer, data)
 
 
 def _key_of(row: StreamWriterRow) -> tuple[object, ...]:

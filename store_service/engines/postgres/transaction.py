@@ -1,119 +1,55 @@
-"""Writes of one unit of work, and the reads that they depend on: the ``Transaction`` of the contract.
+"""Logs in one unit of work: what is written of them, and the reads that this depends on.
 
 Owns which lock goes before which read. *Whatever is read of a run is read under the lock of its run row; whatever is
 read of a group, under the lock of its group; a token, request id, lease or waiting message under its own.* So a unit
 sees what nobody else can change before its commit, and rules need to know nothing of other writers. A key that was
 found free is inserted, never replaced: of two that found it free one fails and is tried again (``failures.py``). It
-must never begin or commit: ``commit.py`` does. Messages are in ``queue_transaction.py``, streams in
-``stream_transaction.py``.
+must never begin or commit: ``commit.py`` does. What a unit is: ``unit.py``. Messages are in ``queue_transaction.py``,
+streams in ``stream_transaction.py``, where the whole ``Transaction`` of the contract is put together.
 """
 
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
 
 from store_service.engines.contract import (
     EntityKind,
     EntityQuery,
     EntityRow,
     EventRow,
-    Note,
     RequestRow,
     RunQuery,
     RunRow,
     TokenRow,
 )
-from store_service.engines.postgres import queue_statements, rows, statements, stream_statements
-from store_service.engines.postgres.batch import UNKNOWN, Batch, Key, Writes
-from store_service.engines.postgres.reader import PostgresReader
-
-T = TypeVar("T")
+from store_service.engines.postgres import queue_statements, statements
+from store_service.engines.postgres.batch import UNKNOWN
+from store_service.engines.postgres.statements import COMMON
+from store_service.engines.postgres.unit import UnitOfWork
+from store_service.engines.sql import columns
 
 #: Everything that goes with a run but its messages; parameters: the run id.
 _DELETE_WITH_RUN = (
-    statements.DELETE_EVENTS,
+    COMMON.DELETE_EVENTS,
     statements.DELETE_PLACEMENTS,
-    statements.DELETE_ENTITIES,
-    statements.DELETE_ATTRIBUTES,
-    statements.DELETE_TOKENS_OF_RUN,
-    statements.DELETE_REQUESTS_OF_RUN,
-    stream_statements.DELETE_CHUNKS_OF_RUN,
-    stream_statements.DELETE_WRITERS_OF_RUN,
-    stream_statements.DELETE_STREAMS_OF_RUN,
-    statements.DELETE_RUN,
+    COMMON.DELETE_ENTITIES,
+    COMMON.DELETE_ATTRIBUTES,
+    COMMON.DELETE_TOKENS_OF_RUN,
+    COMMON.DELETE_REQUESTS_OF_RUN,
+    COMMON.DELETE_CHUNKS_OF_RUN,
+    COMMON.DELETE_WRITERS_OF_RUN,
+    COMMON.DELETE_STREAMS_OF_RUN,
+    COMMON.DELETE_RUN,
 )
 #: What time alone makes forgettable; parameters: now, limit.
 _FORGET = (statements.FORGET_REQUESTS, statements.FORGET_SETTLED, statements.FORGET_TOKENS)
 
 
-class UnitOfWork(PostgresReader):
-    """Logs: runs, events, entities, tokens, requests. Base of the whole transaction."""
+class LogUnit(UnitOfWork):
+    """Logs: runs, events, entities, tokens, requests."""
 
-    __slots__ = ("_batch", "_has_savepoint", "_is_forgetful", "_known", "_replaced", "_writes", "notes")
-
-    def __init__(self, batch: Batch) -> None:
-        super().__init__(batch.session)
-        self._batch = batch
-        self._known: ChainMap[Key, Any] = ChainMap({}, batch.known)
-        self._writes = Writes()
-        self._has_savepoint = False
-        self._is_forgetful = False
-        #: Events of units before that were placed after this one's savepoint.
-        self._replaced: list[tuple[str, int, int]] = []
-        self.notes: list[Note] = []
-
-    # --- the life of a unit, for commit.py ------------------------------------------------------------------------
-
-    def keep(self) -> None:
-        """Hand to the batch what the unit wrote and knows."""
-        if self._has_savepoint:
-            self._session.send(statements.RELEASE)
-        if self._is_forgetful:
-            self._batch.known.clear()
-        self._batch.known.update(self._known.maps[0])
-        self._batch.writes.extend(self._writes)
-        self._batch.notes += self.notes
-
-    def undo(self) -> None:
-        """Leave no trace of the unit. What it knew goes too: it may have been read under locks that are gone."""
-        if self._has_savepoint:
-            self._session.send(statements.ROLLBACK_TO)
-            self._session.send(statements.RELEASE)
-            self._batch.held_groups.clear()
-            self._batch.writes.placed[:0] = self._replaced
-
-    def _flush(self) -> None:
-        """Send what waits to be written, so that the next read sees it."""
-        if not self._has_savepoint:
-            self._batch.send_pending()
-        if self._writes.statements:
-            self._savepoint()
-            sent, self._writes = self._writes, Writes(placed=self._writes.placed)
-            self._batch.send(sent)
-
-    # --- known rows -----------------------------------------------------------------------------------------------
-
-    def _get(self, key: Key, read: Callable[[], T]) -> T:
-        known = self._known.get(key, UNKNOWN)
-        if known is UNKNOWN:
-            known = self._known[key] = read()
-        return known  # type: ignore[no-any-return]
-
-    def _hold(self, run_id: str) -> RunRow | None:
-        """Lock a run and return it. Everything that is the run's is read after this."""
-        return self._get(("run", run_id), lambda: self._read_held_run(run_id))
-
-    def _read_held_run(self, run_id: str) -> RunRow | None:
-        found = self._session.one(statements.HOLD_RUN, (run_id,))
-        return None if found is None else rows.run_row(found)
-
-    def _settle(self, run_id: str) -> None:
-        """Lock a run and send what was written of it, before a list of its rows is read."""
-        self._hold(run_id)
-        if run_id in self._writes.runs or run_id in self._batch.writes.runs:
-            self._flush()
+    __slots__ = ()
 
     # --- reads ----------------------------------------------------------------------------------------------------
 
@@ -192,14 +128,14 @@ class UnitOfWork(PostgresReader):
 
     def _read_held_token(self, token: str) -> TokenRow | None:
         found = self._session.one(statements.HOLD_TOKEN, (token,))
-        return None if found is None else rows.token_row(found)
+        return None if found is None else columns.token_row(found)
 
     def request(self, request_id: str) -> RequestRow | None:
         return self._get(("request", request_id), lambda: self._read_held_request(request_id))
 
     def _read_held_request(self, request_id: str) -> RequestRow | None:
         found = self._session.one(statements.HOLD_REQUEST, (request_id,))
-        return None if found is None else rows.request_row(found)
+        return None if found is None else columns.request_row(found)
 
     def settled(self, receipt: str) -> bool:
         find = super().settled
@@ -211,38 +147,38 @@ class UnitOfWork(PostgresReader):
 
     def expired_runs(self, now_ms: int, limit: int) -> list[RunRow]:
         self._flush()
-        found = [rows.run_row(values) for values in self._session.all(statements.HOLD_EXPIRED_RUNS, (now_ms, limit))]
+        found = [columns.run_row(values) for values in self._session.all(statements.HOLD_EXPIRED_RUNS, (now_ms, limit))]
         self._known.update({("run", row.run_id): row for row in found})
         return found
 
     def expired_hooks(self, now_ms: int, limit: int) -> list[EntityRow]:
         self._flush()
-        held = list(map(rows.run_row, self._session.all(statements.HOLD_RUNS_OF_EXPIRED_HOOKS, (now_ms, limit))))
+        held = list(map(columns.run_row, self._session.all(statements.HOLD_RUNS_OF_EXPIRED_HOOKS, (now_ms, limit))))
         if not held:
             return []
         self._known.update({("run", row.run_id): row for row in held})
         run_ids = [row.run_id for row in held]
-        found = list(map(rows.entity_row, self._session.all(statements.EXPIRED_HOOKS_OF, (run_ids, now_ms, limit))))
+        found = list(map(columns.entity_row, self._session.all(statements.EXPIRED_HOOKS_OF, (run_ids, now_ms, limit))))
         self._known.update({("entity", row.run_id, row.kind.value, row.entity_id): row for row in found})
         return found
 
     # --- writes ---------------------------------------------------------------------------------------------------
 
     def set_meta(self, key: str, value: str) -> None:
-        self._writes.add(self._insert_or_put(("meta", key), statements.INSERT_META, statements.PUT_META), key, value)
+        self._writes.add(self._insert_or_put(("meta", key), COMMON.INSERT_META, COMMON.PUT_META), key, value)
         self._known["meta", key] = value
 
     def insert_event(self, row: EventRow) -> None:
-        self._writes.add(statements.INSERT_EVENT, *rows.event_parameters(row))
+        self._writes.add(COMMON.INSERT_EVENT, *columns.event_parameters(row))
         self._writes.runs.add(row.run_id)
         self._writes.place(row.run_id, row.seq)
 
     def put_run(self, row: RunRow) -> None:
         if self._known.get(("run", row.run_id), UNKNOWN) is None:
             # Before its events, so that of two that create it at once the second fails here and is tried again.
-            self._writes.statements.insert(0, (statements.INSERT_RUN, rows.run_parameters(row)))
+            self._writes.statements.insert(0, (COMMON.INSERT_RUN, columns.run_parameters(row)))
         else:
-            self._writes.add(statements.PUT_RUN, *rows.run_parameters(row))
+            self._writes.add(COMMON.PUT_RUN, *columns.run_parameters(row))
         self._known["run", row.run_id] = row
 
     def put_head(self, row: RunRow) -> None:
@@ -250,38 +186,38 @@ class UnitOfWork(PostgresReader):
         if before is None:
             raise LookupError(f"put_head of run {row.run_id}, which does not exist; put_run comes first")
         if _state_of(before) == _state_of(row):
-            self._writes.add(statements.MOVE_HEAD, *rows.moved_head_parameters(row))
+            self._writes.add(statements.MOVE_HEAD, *statements.moved_head_parameters(row))
         else:
-            self._writes.add(statements.PUT_HEAD, *rows.changed_head_parameters(row))
+            self._writes.add(COMMON.PUT_HEAD, *columns.changed_head_parameters(row))
         self._known["run", row.run_id] = with_head(before, row)
 
     def put_attributes(self, run_id: str, attributes: Mapping[str, str]) -> None:
-        self._writes.add(statements.DELETE_ATTRIBUTES, run_id)
+        self._writes.add(COMMON.DELETE_ATTRIBUTES, run_id)
         self._writes.runs.add(run_id)
         for key, value in attributes.items():
-            self._writes.add(statements.INSERT_ATTRIBUTE, run_id, key, value)
+            self._writes.add(COMMON.INSERT_ATTRIBUTE, run_id, key, value)
 
     def put_entity(self, row: EntityRow, *, created_at: int) -> None:
-        self._writes.add(statements.PUT_ENTITY, *rows.entity_parameters(row), created_at)
+        self._writes.add(COMMON.PUT_ENTITY, *columns.entity_parameters(row), created_at)
         self._writes.runs.add(row.run_id)
         self._known["entity", row.run_id, row.kind.value, row.entity_id] = row
 
     def put_token(self, row: TokenRow) -> None:
-        text = self._insert_or_put(("token", row.token), statements.INSERT_TOKEN, statements.PUT_TOKEN)
-        self._writes.add(text, *rows.token_parameters(row))
+        text = self._insert_or_put(("token", row.token), COMMON.INSERT_TOKEN, COMMON.PUT_TOKEN)
+        self._writes.add(text, *columns.token_parameters(row))
         self._known["token", row.token] = row
 
     def delete_token(self, token: str) -> None:
-        self._writes.add(statements.DELETE_TOKEN, token)
+        self._writes.add(COMMON.DELETE_TOKEN, token)
         self._known["token", token] = None
 
     def put_request(self, row: RequestRow) -> None:
-        text = self._insert_or_put(("request", row.request_id), statements.INSERT_REQUEST, statements.PUT_REQUEST)
-        self._writes.add(text, *rows.request_parameters(row))
+        text = self._insert_or_put(("request", row.request_id), COMMON.INSERT_REQUEST, COMMON.PUT_REQUEST)
+        self._writes.add(text, *columns.request_parameters(row))
         self._known["request", row.request_id] = row
 
     def settle(self, receipt: str, expire_ms: int) -> None:
-        self._writes.add(statements.SETTLE, receipt, expire_ms)
+        self._writes.add(COMMON.SETTLE, receipt, expire_ms)
         self._known["settled", receipt] = True
 
     def delete_run(self, run_id: str) -> int:
@@ -302,25 +238,6 @@ class UnitOfWork(PostgresReader):
     def forget_expired(self, now_ms: int, limit: int) -> None:
         for text in _FORGET:
             self._writes.add(text, now_ms, limit)
-
-    def note(self, note: Note) -> None:
-        self.notes.append(note)
-
-    def _insert_or_put(self, key: Key, insert: str, put: str) -> str:
-        return insert if self._known.get(key, UNKNOWN) is None else put
-
-    def _place(self) -> None:
-        """Give every event so far its position, because one of them is asked for before the commit."""
-        if not self._has_savepoint:
-            self._batch.place(self._batch.writes)
-            self._savepoint()
-        self._replaced += self._batch.place(self._batch.writes)
-        self._batch.place(self._writes)
-
-    def _savepoint(self) -> None:
-        if not self._has_savepoint:
-            self._session.send(statements.SAVEPOINT)
-            self._has_savepoint = True
 
 
 def _state_of(row: RunRow) -> tuple[object, ...]:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from holdfast.refusal import Refusal
-from store_service.engines.contract import Note, Transaction
+from store_service.engines.contract import Transaction
 from store_service.engines.sqlite.connection import Session
 from store_service.engines.sqlite.transaction import SqliteTransaction
+from store_service.engines.waiting import Outcome, carriable
 
 Unit = Callable[[Transaction], Any]
 
@@ -26,15 +26,6 @@ _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _BROKEN = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN})
 #: Errors of the database, not of the unit that met them.
 _ENDS_BATCH = _BUSY | _BROKEN | {sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY}
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one unit: its value and notes, or what it raised."""
-
-    value: Any = None
-    error: BaseException | None = None
-    notes: Sequence[Note] = ()
 
 
 def commit_together(session: Session, units: Sequence[Unit]) -> list[Outcome]:
@@ -64,7 +55,7 @@ def _run_alone(session: Session, unit: Unit) -> Outcome:
         if _primary_code(exc) in _ENDS_BATCH:
             raise
         session.execute("ROLLBACK")
-        return Outcome(error=_carriable(exc))
+        return Outcome(error=carriable(exc))
     session.execute("COMMIT")
     return Outcome(value=value, notes=transaction.notes)
 
@@ -79,7 +70,7 @@ def _run(session: Session, unit: Unit) -> Outcome:
             raise
         session.execute("ROLLBACK TO unit")
         session.execute("RELEASE unit")
-        return Outcome(error=_carriable(exc))
+        return Outcome(error=carriable(exc))
     session.execute("RELEASE unit")
     return Outcome(value=value, notes=transaction.notes)
 
@@ -99,12 +90,3 @@ def refusal_of(error: sqlite3.Error) -> Refusal:
 def _primary_code(error: BaseException) -> int | None:
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
-
-
-def _carriable(error: BaseException) -> BaseException:
-    # A future refuses to carry StopIteration: it would end the generator that awaits it.
-    if not isinstance(error, StopIteration):
-        return error
-    wrapped = RuntimeError("the unit of work raised StopIteration")
-    wrapped.__cause__ = error
-    return wrapped

@@ -11,40 +11,29 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from holdfast.refusal import Refusal
-from holdfast.v1 import error_pb2
-from store_service.engines.contract import Engine, Listener, Needs, Note, Reader, Transaction
-from store_service.engines.sqlite.commit import Outcome, Unit, commit_together, is_broken_by, refusal_of
+from store_service.engines.contract import Engine, Listener, Needs, Reader, Transaction
+from store_service.engines.listening import Listeners
+from store_service.engines.sqlite.commit import Unit, commit_together, is_broken_by, refusal_of
 from store_service.engines.sqlite.connection import Lane, Session, make_reader, make_writer, open_lane
 from store_service.engines.sqlite.errors import DatabaseUnusable
 from store_service.engines.sqlite.migration import migrate, schema_version
 from store_service.engines.sqlite.ownership import Ownership
 from store_service.engines.sqlite.reader import SqliteReader
+from store_service.engines.waiting import Outcome, Waiting, Write, closed, throttled
 
 T = TypeVar("T")
 
-#: Units in one commit: past this the gain per unit is gone and the first one only waits longer.
-BATCH_UNITS_MAX: Final = 256
 #: Reading connections: a long list does not hold up a short read.
 READERS: Final = 2
-#: When a caller may try again that met a full queue of writes: about half of the queue is done by then.
-RETRY_AFTER_MS: Final = 500
 
 #: Connections that must not even be closed; the end of the process takes them.
 _ABANDONED: Final[list[Lane]] = []
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Write:
-    unit: Unit
-    done: asyncio.Future[Any]
 
 
 async def open_sqlite(path: str, *, pending_writes_max: int = 10_000, busy_timeout_ms: int = 5_000) -> Engine:
@@ -96,11 +85,11 @@ class SqliteEngine:
         self._ownership = ownership
         self._writer, *self._readers = lanes
         self._pending_writes_max = pending_writes_max
-        self._waiting: deque[_Write] = deque()
+        self._waiting: Waiting[Unit] = Waiting()
         self._is_committing = False
         self._is_idle = asyncio.Event()
         self._is_idle.set()
-        self._listeners: list[Listener] = []
+        self._listeners = Listeners()
         self._failure: str = ""
         self._failing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._closed: asyncio.Future[None] | None = None
@@ -115,15 +104,13 @@ class SqliteEngine:
         if self._failure:
             raise Refusal("NOT_READY", self._failure)
         if len(self._waiting) >= self._pending_writes_max:
-            raise self._throttled()
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Write(unit, done))
+            raise throttled(len(self._waiting), self._pending_writes_max)
+        done: asyncio.Future[T] = self._waiting.add(unit)
         if not self._is_committing:
             self._is_committing = True
             self._is_idle.clear()
             # Not at once: what else this turn of the event loop brings goes into the same commit.
-            loop.call_soon(self._commit_next)
+            asyncio.get_running_loop().call_soon(self._commit_next)
         return await done
 
     async def read(self, query: Callable[[Reader], T]) -> T:
@@ -139,13 +126,7 @@ class SqliteEngine:
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` after each commit that left notes; see ``contract.Engine``. It must not raise."""
-        self._listeners.append(listener)
-
-        def stop() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
-
-        return stop
+        return self._listeners.add(listener)
 
     async def failed(self) -> str:
         """Wait for an error that leaves the file behind this handle in an unknown state; see ``contract.Engine``."""
@@ -185,22 +166,12 @@ class SqliteEngine:
 
     def _check_open(self) -> None:
         if self._closed is not None:
-            raise Refusal("NOT_READY", "the store is closed")
-
-    def _throttled(self) -> Refusal:
-        waiting, most = len(self._waiting), self._pending_writes_max
-        return Refusal(
-            "THROTTLED",
-            f"{waiting} writes wait for a commit, at most {most} may; try again later",
-            metadata={"waiting": waiting, "max": most},
-            detail=error_pb2.LimitExceeded(limit="pending_writes", max=most, actual=waiting),
-            retry_after_ms=RETRY_AFTER_MS,
-        )
+            raise closed()
 
     def _commit_next(self) -> None:
         """Hand the writes that wait to the writer's thread, or rest. Callbacks, not a task: each step of a task costs
         the lone write another turn of the event loop."""
-        batch = self._next_batch()
+        batch = self._waiting.next_batch()
         if not batch:
             self._is_committing = False
             self._is_idle.set()
@@ -209,56 +180,28 @@ class SqliteEngine:
         committing = self._writer.post(lambda session: commit_together(session, units))
         committing.add_done_callback(lambda done: self._committed(batch, done))
 
-    def _committed(self, batch: Sequence[_Write], done: asyncio.Future[list[Outcome]]) -> None:
+    def _committed(self, batch: Sequence[Write[Unit]], done: asyncio.Future[list[Outcome]]) -> None:
         try:
             outcomes = done.result()
         except Exception as exc:
             self._fail(batch, exc)
         else:
             for write, outcome in zip(batch, outcomes, strict=True):
-                _resolve(write.done, outcome)
-            self._tell([note for outcome in outcomes for note in outcome.notes])
+                write.resolve(outcome)
+            self._listeners.tell([note for outcome in outcomes for note in outcome.notes])
         self._commit_next()
 
-    def _next_batch(self) -> list[_Write]:
-        batch: list[_Write] = []
-        while self._waiting and len(batch) < BATCH_UNITS_MAX:
-            write = self._waiting.popleft()
-            if not write.done.done():
-                batch.append(write)
-        return batch
-
-    def _fail(self, batch: Sequence[_Write], error: Exception) -> None:
+    def _fail(self, batch: Sequence[Write[Unit]], error: Exception) -> None:
         refused = list(batch)
         if is_broken_by(error):
             _log.critical("the database failed and takes no more writes until the store is restarted: %s", error)
             self._failure = f"the database failed ({error}); the store takes no writes until it is restarted"
             if not self._failing.done():
                 self._failing.set_result(self._failure)
-            refused += self._waiting
-            self._waiting.clear()
+            refused += self._waiting.take_all()
         for write in refused:
             refusal = refusal_of(error) if isinstance(error, sqlite3.Error) else error
-            _resolve(write.done, Outcome(error=refusal))
-
-    def _tell(self, notes: Sequence[Note]) -> None:
-        if not notes:
-            return
-        for listener in tuple(self._listeners):
-            try:
-                listener(notes)
-            except Exception:
-                # The commit stands and the other listeners are owed their notes.
-                _log.exception("a listener to commits raised")
-
-
-def _resolve(done: asyncio.Future[Any], outcome: Outcome) -> None:
-    if done.done():
-        return
-    if outcome.error is None:
-        done.set_result(outcome.value)
-    else:
-        done.set_exception(outcome.error)
+            write.resolve(Outcome(error=refusal))
 
 
 def _read_snapshot(session: Session, query: Callable[[Reader], T]) -> T:

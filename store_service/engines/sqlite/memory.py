@@ -11,24 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, TypeVar
 
-from holdfast.refusal import Refusal
-from store_service.engines.contract import Listener, Needs, Note, Reader, Transaction
+from store_service.engines.contract import Listener, Needs, Reader, Transaction
+from store_service.engines.listening import Listeners
 from store_service.engines.sqlite.commit import commit_together
 from store_service.engines.sqlite.connection import STATEMENTS_CACHED, Session
 from store_service.engines.sqlite.migration import migrate
 from store_service.engines.sqlite.transaction import SqliteTransaction
+from store_service.engines.waiting import closed
 
 T = TypeVar("T")
-
-_log = logging.getLogger(__name__)
 
 #: Emptied connections that a thread keeps, and the pages (4 KiB) that one may have to be worth emptying.
 _SPARE_MAX: Final = 2
@@ -65,7 +63,7 @@ class MemoryEngine:
 
     def __init__(self, database: MemoryDatabase) -> None:
         self._session = database.session
-        self._listeners: list[Listener] = []
+        self._listeners = Listeners()
         self._is_closed = False
 
     async def write(self, unit: Callable[[Transaction], T], needs: Needs | None = None) -> T:
@@ -74,7 +72,7 @@ class MemoryEngine:
         (outcome,) = commit_together(self._session, [unit])
         if outcome.error is not None:
             raise outcome.error
-        self._tell(outcome.notes)
+        self._listeners.tell(outcome.notes)
         value: T = outcome.value
         return value
 
@@ -89,13 +87,7 @@ class MemoryEngine:
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` after each commit that left notes; see ``contract.Engine``."""
-        self._listeners.append(listener)
-
-        def stop() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
-
-        return stop
+        return self._listeners.add(listener)
 
     async def failed(self) -> str:
         """Wait for ever: memory has no disk that fails."""
@@ -117,17 +109,7 @@ class MemoryEngine:
 
     def _check_open(self) -> None:
         if self._is_closed:
-            raise Refusal("NOT_READY", "the store is closed")
-
-    def _tell(self, notes: Sequence[Note]) -> None:
-        if not notes:
-            return
-        for listener in tuple(self._listeners):
-            try:
-                listener(notes)
-            except Exception:
-                # The commit stands and the other listeners are owed their notes.
-                _log.exception("a listener to commits raised")
+            raise closed()
 
 
 class _Spare(threading.local):

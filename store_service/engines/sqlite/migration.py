@@ -10,11 +10,10 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from importlib import resources
 from typing import Final
 
 from store_service import checksum
+from store_service.engines.migrations import Migration, embedded_in
 from store_service.engines.sqlite.connection import Session
 from store_service.engines.sqlite.errors import ForeignDatabase, SchemaTooNew
 
@@ -26,20 +25,9 @@ CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY CHECK (version >= 1)
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One numbered change of the schema."""
-
-    version: int
-    name: str
-    sql: str
-
-
 def known_migrations() -> list[Migration]:
     """Return the embedded migrations in order."""
-    folder = resources.files(__package__) / "migrations"
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
-    return [Migration(int(file.name[:4]), file.name[5:-4], file.read_text("utf-8")) for file in files]
+    return embedded_in(__package__)
 
 
 def schema_version(session: Session, path: str) -> int:

@@ -19,31 +19,33 @@ from store_service.engines.contract import (
     RunRow,
     TokenRow,
 )
-from store_service.engines.sqlite import rows, statements, stream_statements
+from store_service.engines.sql import columns
+from store_service.engines.sql.reader import READY
+from store_service.engines.sqlite import statements
 from store_service.engines.sqlite.connection import Session
-from store_service.engines.sqlite.reader import READY, SqliteReader
+from store_service.engines.sqlite.statements import COMMON
 from store_service.engines.sqlite.streams import SqliteStreamWrites
 
 _ABOVE_EVERY_PRIORITY = 101
 
 #: Everything that goes with a run, its messages included; parameters: the run id.
 _DELETE_WITH_RUN = (
-    statements.DELETE_EVENTS,
-    statements.DELETE_ENTITIES,
-    statements.DELETE_ATTRIBUTES,
-    statements.DELETE_TOKENS_OF_RUN,
-    statements.DELETE_REQUESTS_OF_RUN,
+    COMMON.DELETE_EVENTS,
+    COMMON.DELETE_ENTITIES,
+    COMMON.DELETE_ATTRIBUTES,
+    COMMON.DELETE_TOKENS_OF_RUN,
+    COMMON.DELETE_REQUESTS_OF_RUN,
     statements.DELETE_MESSAGES_OF_GROUP,
-    stream_statements.DELETE_CHUNKS_OF_RUN,
-    stream_statements.DELETE_WRITERS_OF_RUN,
-    stream_statements.DELETE_STREAMS_OF_RUN,
-    statements.DELETE_RUN,
+    COMMON.DELETE_CHUNKS_OF_RUN,
+    COMMON.DELETE_WRITERS_OF_RUN,
+    COMMON.DELETE_STREAMS_OF_RUN,
+    COMMON.DELETE_RUN,
 )
 #: What time alone makes forgettable; parameters: now, limit.
 _FORGET = (statements.FORGET_REQUESTS, statements.FORGET_SETTLED, statements.FORGET_TOKENS)
 
 
-class SqliteTransaction(SqliteStreamWrites, SqliteReader):
+class SqliteTransaction(SqliteStreamWrites):
     """``contract.Transaction`` on SQLite. Writes to rows that are not there raise LookupError."""
 
     __slots__ = ("notes",)
@@ -53,52 +55,52 @@ class SqliteTransaction(SqliteStreamWrites, SqliteReader):
         self.notes: list[Note] = []
 
     def set_meta(self, key: str, value: str) -> None:
-        self._session.execute(statements.PUT_META, (key, value))
+        self._session.execute(COMMON.PUT_META, (key, value))
 
     def peek_run(self, run_id: str) -> RunRow | None:
         return self.run(run_id)
 
     def insert_event(self, row: EventRow) -> None:
-        self._session.execute(statements.INSERT_EVENT, rows.event_parameters(row))
+        self._session.execute(COMMON.INSERT_EVENT, columns.event_parameters(row))
 
     def put_run(self, row: RunRow) -> None:
-        self._session.execute(statements.PUT_RUN, rows.run_parameters(row))
+        self._session.execute(COMMON.PUT_RUN, columns.run_parameters(row))
 
     def put_head(self, row: RunRow) -> None:
-        moved = self._session.execute(statements.MOVE_HEAD, rows.moved_head_parameters(row))
+        moved = self._session.execute(statements.MOVE_HEAD, statements.moved_head_parameters(row))
         if moved.rowcount == 1:
             return
-        changed = self._session.execute(statements.PUT_HEAD, rows.changed_head_parameters(row))
+        changed = self._session.execute(COMMON.PUT_HEAD, columns.changed_head_parameters(row))
         if changed.rowcount != 1:
             raise LookupError(f"put_head of run {row.run_id}, which does not exist; put_run comes first")
 
     def put_attributes(self, run_id: str, attributes: Mapping[str, str]) -> None:
-        self._session.execute(statements.DELETE_ATTRIBUTES, (run_id,))
+        self._session.execute(COMMON.DELETE_ATTRIBUTES, (run_id,))
         for key, value in attributes.items():
-            self._session.execute(statements.INSERT_ATTRIBUTE, (key, value, run_id))
+            self._session.execute(COMMON.INSERT_ATTRIBUTE, (run_id, key, value))
 
     def put_entity(self, row: EntityRow, *, created_at: int) -> None:
-        self._session.execute(statements.PUT_ENTITY, (*rows.entity_parameters(row), created_at))
+        self._session.execute(COMMON.PUT_ENTITY, (*columns.entity_parameters(row), created_at))
 
     def put_token(self, row: TokenRow) -> None:
-        self._session.execute(statements.PUT_TOKEN, rows.token_parameters(row))
+        self._session.execute(COMMON.PUT_TOKEN, columns.token_parameters(row))
 
     def delete_token(self, token: str) -> None:
-        self._session.execute(statements.DELETE_TOKEN, (token,))
+        self._session.execute(COMMON.DELETE_TOKEN, (token,))
 
     def put_request(self, row: RequestRow) -> None:
-        self._session.execute(statements.PUT_REQUEST, rows.request_parameters(row))
+        self._session.execute(COMMON.PUT_REQUEST, columns.request_parameters(row))
 
     def insert_message(self, row: MessageRow) -> MessageRow:
-        self._session.execute(statements.REMEMBER_QUEUE, (row.queue,))
-        parameters = (*rows.message_parameters(row), _is_head_alone(row))
+        self._session.execute(COMMON.REMEMBER_QUEUE, (row.queue,))
+        parameters = (*statements.message_parameters(row), _is_head_alone(row))
         number = self._session.execute(statements.INSERT_MESSAGE, parameters).lastrowid
         assert number is not None
         self._choose_heads(row.queue, row.group)
         return replace(row, number=number)
 
     def put_message(self, row: MessageRow) -> None:
-        parameters = (*rows.put_message_parameters(row), _is_head_alone(row), row.message_id)
+        parameters = (*columns.put_message_parameters(row), _is_head_alone(row), row.message_id)
         if self._session.execute(statements.PUT_MESSAGE, parameters).rowcount != 1:
             raise LookupError(f"put_message of message {row.message_id}, which does not exist")
         self._choose_heads(row.queue, row.group)
@@ -109,10 +111,10 @@ class SqliteTransaction(SqliteStreamWrites, SqliteReader):
             self._choose_heads(queue, group)
 
     def settle(self, receipt: str, expire_ms: int) -> None:
-        self._session.execute(statements.SETTLE, (receipt, expire_ms))
+        self._session.execute(COMMON.SETTLE, (receipt, expire_ms))
 
     def expired_leases(self, queue: str, now_ms: int, limit: int) -> list[MessageRow]:
-        return self._messages(statements.EXPIRED_LEASES, (queue, now_ms, limit))
+        return self._messages(COMMON.EXPIRED_LEASES, (queue, now_ms, limit))
 
     def deliverable(self, queue: str, now_ms: int, limit: int) -> list[MessageRow]:
         found: list[MessageRow] = []
@@ -130,8 +132,8 @@ class SqliteTransaction(SqliteStreamWrites, SqliteReader):
         return found[:limit]
 
     def next_ready_ms(self, queue: str, now_ms: int) -> int | None:
-        lease_end = self._session.scalar(statements.NEXT_LEASE_END, (queue,))
-        due = self._session.scalar(statements.NEXT_DUE, (queue, now_ms))
+        lease_end = self._session.scalar(COMMON.NEXT_LEASE_END, (queue,))
+        due = self._session.scalar(COMMON.NEXT_DUE, (queue, now_ms))
         return min((time for time in (lease_end, due) if time is not None), default=None)
 
     def delete_run(self, run_id: str) -> int:
