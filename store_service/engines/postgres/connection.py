@@ -9,7 +9,7 @@ every connection. Read ``lane.py`` for the thread that a connection lives in.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -81,6 +81,13 @@ class Session:
         """Execute a statement once for each of ``many``."""
         for parameters in many:
             self.send(sql, parameters)
+
+    def copy(self, sql: str, many: Iterable[Sequence[object]]) -> None:
+        """Execute a COPY … FROM STDIN of rows: several times as fast as a statement for each of them."""
+        self.executed += 1
+        with self._connection.cursor().copy(sql) as copy:
+            for row in many:
+                copy.write_row(row)
 
     def ask(self, sql: str, parameters: Parameters = ()) -> psycopg.Cursor[Any]:
         """Execute a statement whose rows are fetched from the cursor after `sync`."""

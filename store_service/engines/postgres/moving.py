@@ -8,7 +8,7 @@ It must never write where rows are. Positions are kept apart from events here, s
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Final
@@ -24,7 +24,7 @@ from store_service.engines.postgres.migration import known_migrations, migrate, 
 from store_service.engines.postgres.reader import PostgresReader
 from store_service.engines.sql import columns as columns_of
 
-#: Rows that cross at a time.
+#: Rows that are fetched at a time, and events that are copied at a time, whose placements are made from them.
 _ROWS_AT_ONCE: Final = 500
 #: A move takes as long as it takes (0: no limit), but waits for no other process.
 _PATIENCE: Final = Patience(lock_ms=5_000, statement_ms=0, idle_ms=0)
@@ -40,7 +40,7 @@ WHERE datname = current_database() AND application_name LIKE 'holdfast %%'
 """
 _HOLD_LOG: Final = "SELECT position, number FROM counters WHERE name = 'log' FOR UPDATE"
 _PUT_POSITION: Final = "UPDATE counters SET position = %s WHERE name = 'log'"
-_PLACE: Final = "INSERT INTO placements (run_id, first_seq, last_seq, position) VALUES (%s, %s, %s, %s)"
+_PLACEMENT: Final = ("run_id", "first_seq", "last_seq", "position")
 _MAKE_GROUPS: Final = """
 INSERT INTO groups (queue, "group", changes) SELECT DISTINCT queue, "group", 1 FROM messages WHERE "group" <> ''
 """
@@ -80,33 +80,25 @@ class PostgresMoved:
         self._session.send(f"CLOSE {name}")
 
     def _insert(self, table: Table, rows: Iterable[Row]) -> None:
-        marks = ", ".join(["%s"] * len(table.columns))
-        self._send_all(f"INSERT INTO {table.name} ({quoted(table.columns)}) VALUES ({marks})", rows)
+        self._copy(table.name, table.columns, rows)
 
-    def _send_all(self, text: str, rows: Iterable[Sequence[object]]) -> None:
-        left = iter(rows)
-        while page := list(islice(left, _ROWS_AT_ONCE)):
-            with self._session.pipeline():
-                self._session.send_all(text, page)
+    def _copy(self, table: str, columns: Iterable[str], rows: Iterable[Row]) -> None:
+        self._session.copy(f"COPY {table} ({quoted(columns)}) FROM STDIN", rows)
 
     def _fill_meta(self, table: Table, rows: Iterable[Row]) -> None:
         self._session.send("DELETE FROM meta")
         self._insert(table, rows)
 
     def _fill_events(self, table: Table, rows: Iterable[Row]) -> None:
-        columns = table.columns[1:]
-        text = f"INSERT INTO events ({quoted(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"
         left = iter(rows)
         while page := list(islice(left, _ROWS_AT_ONCE)):
-            self._send_all(text, (event for _, *event in page))
-            self._send_all(_PLACE, _placements(page))
+            self._copy("events", table.columns[1:], (event[1:] for event in page))
+            self._copy("placements", _PLACEMENT, _placements(page))
 
     def _fill_messages(self, table: Table, rows: Iterable[Row]) -> None:
-        columns = (*table.columns, "is_unseen")
-        marks = ", ".join(["%s"] * len(columns))
         # Nobody is about to send under the same key: what is_unseen guards against cannot happen here.
         unseen = ((*_with_bytes(row), False) for row in rows)
-        self._send_all(f"INSERT INTO messages ({quoted(columns)}) VALUES ({marks})", unseen)
+        self._copy("messages", (*table.columns, "is_unseen"), unseen)
         self._session.send(_MAKE_GROUPS)
 
 
