@@ -114,6 +114,11 @@ async def naps(count: int, seconds: float) -> list[float]:
     return lateness
 
 
+@workflow(name="doze")
+async def doze(seconds: float) -> None:
+    await sleep(seconds)
+
+
 #: The wall clock where the guard of workflow bodies does not look, on purpose: the figure is the wall clock's, and
 #: the workflow decides nothing from it.
 CLOCK = {"read": getattr(time.perf_counter, "__wrapped__", time.perf_counter)}

@@ -58,13 +58,13 @@ def run_id_of(number: int) -> str:
 
 async def fill_finished(engine: Engine, count: int) -> None:
     """Write ``count`` runs that ended, oldest first."""
-    await _in_units(engine, count, lambda tx, number: _finish(tx, number))
+    await _in_units(engine, range(count), _finish)
 
 
-async def fill_sleeping(engine: Engine, count: int, due_ms: Callable[[int], int], now_ms: int) -> None:
-    """Write ``count`` runs of the workflow ``doze`` as a runtime leaves them that let them go: run ``number`` sleeps
-    until ``due_ms(number)``, and its wake message waits in the queue until then."""
-    await _in_units(engine, count, lambda tx, number: _put_to_sleep(tx, number, due_ms(number), now_ms))
+async def fill_sleeping(engine: Engine, numbers: range, due_ms: Callable[[int], int], now_ms: int) -> None:
+    """Write runs of the workflow ``doze`` as a runtime leaves them that let them go: run ``number`` sleeps until
+    ``due_ms(number)``, and its wake message waits in the queue until then."""
+    await _in_units(engine, numbers, lambda tx, number: _put_to_sleep(tx, number, due_ms(number), now_ms))
 
 
 async def broken_laws(engine: Engine, count: int) -> list[str]:
@@ -72,18 +72,17 @@ async def broken_laws(engine: Engine, count: int) -> list[str]:
     return await engine.read(lambda reader: _audit(reader, count))
 
 
-async def _in_units(engine: Engine, count: int, write_one: Callable[[Transaction, int], None]) -> None:
-    starts = iter(range(0, count, _RUNS_A_UNIT))
+async def _in_units(engine: Engine, numbers: range, write_one: Callable[[Transaction, int], None]) -> None:
+    units = iter([numbers[start : start + _RUNS_A_UNIT] for start in range(0, len(numbers), _RUNS_A_UNIT)])
 
     async def keep_writing() -> None:
-        for start in starts:
-            numbers = range(start, min(start + _RUNS_A_UNIT, count))
+        for some in units:
 
-            def unit(tx: Transaction, numbers: range = numbers) -> None:
-                for number in numbers:
+            def unit(tx: Transaction, some: range = some) -> None:
+                for number in some:
                     write_one(tx, number)
 
-            await engine.write(unit, Needs(run_id=run_id_of(start)))
+            await engine.write(unit, Needs(run_id=run_id_of(some[0])))
 
     await asyncio.gather(*(keep_writing() for _ in range(_UNITS_AT_ONCE)))
 
