@@ -35,9 +35,23 @@ def show(floors: Floors, figures: Sequence[Figure]) -> None:
 
 def write_json(path: Path, floors: Floors, figures: Sequence[Figure]) -> None:
     """Write floors and figures, with their ratios, and what machine they are of."""
-    machine = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
-    shown: list[dict[str, Any]] = [{**asdict(it), "ratio": it.ratio, "is_met": it.is_met} for it in figures]
-    path.write_text(json.dumps({"machine": machine, "floors": asdict(floors), "figures": shown}, indent=1) + "\n")
+    content = {"machine": _machine(), "floors": asdict(floors), "figures": _shown(figures)}
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def merge_json(path: Path, figures: Sequence[Figure]) -> None:
+    """Write figures that need no floors into a file, in place of those of the same names; the others stay."""
+    known = json.loads(path.read_text())["figures"] if path.exists() else []
+    fresh = {it.name for it in figures}
+    kept = [it for it in known if it["name"] not in fresh]
+    path.write_text(json.dumps({"machine": _machine(), "figures": [*kept, *_shown(figures)]}, indent=1) + "\n")
+
+
+def line(figure: Figure) -> str:
+    """Return a figure as one line of text, for measurements that take long."""
+    name, value, p90, p99, unit, _, target, floor_name, verdict = _row(figure)
+    spread = f" (p90 {p90}, p99 {p99})" if p99 else ""
+    return f"{name}: {value} {unit}{spread}" + (f", target {target} × {floor_name}: {verdict}" if target else "")
 
 
 def write_plot(path: Path, figures: Sequence[Figure]) -> None:
@@ -58,6 +72,14 @@ def write_plot(path: Path, figures: Sequence[Figure]) -> None:
     # No date inside: the same figures give the same file.
     drawing.savefig(path, metadata={"Date": None})
     pyplot.close(drawing)
+
+
+def _machine() -> dict[str, str]:
+    return {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
+
+
+def _shown(figures: Sequence[Figure]) -> list[dict[str, Any]]:
+    return [{**asdict(it), "ratio": it.ratio, "is_met": it.is_met} for it in figures]
 
 
 def _share_of_target(figure: Figure) -> float:

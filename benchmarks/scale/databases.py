@@ -1,7 +1,8 @@
 """The databases that are measured: a SQLite file, and a PostgreSQL server with everything that makes it durable.
 
-Owns where they are and how a million runs get there: they are written once, into a SQLite file, by the rules; PostgreSQL
-gets the same rows the way `holdfast migrate` brings them. The server is the tests' own, unless a URL is given.
+Owns where they are and how a million runs get there: they are written once, into a SQLite file, by the rules, and
+PostgreSQL gets the same rows the way `holdfast migrate` brings them. The server is the tests' own, unless a URL is
+given.
 """
 
 from __future__ import annotations

@@ -122,9 +122,7 @@ def _put_to_sleep(tx: Transaction, number: int, due_ms: int, now_ms: int) -> Non
     started = Event(
         run_started=event_pb2.RunStarted(runtime_id="rt-1"), writer="rt-1", occur_time=clock.to_timestamp(now_ms)
     )
-    asleep = Event(
-        correlation_id="wait_#1", wait_created=event_pb2.WaitCreated(resume_time=clock.to_timestamp(due_ms))
-    )
+    asleep = Event(correlation_id="wait_#1", wait_created=event_pb2.WaitCreated(resume_time=clock.to_timestamp(due_ms)))
     receipt = born.wake_lease.receipt
     append(tx, Append(run_id, [started, asleep], state_updated_at=now_ms, held_receipts=[receipt]), now_ms)
     wish = leases.GiveBack(queue_service_pb2.NACK_ACTION_RELEASE, delay_ms=due_ms - now_ms)

@@ -1,8 +1,8 @@
 """Pages of ListRuns over very many finished runs: each filter alone and with others, at both ends and in the middle.
 
-Asked over a socket, as programs ask. A figure is the slowest of the three pages (its median), so that no end hides behind
-another; p99 is that of all. The filters that never meet (no order was ever cancelled) are there on purpose: a store that
-walks one index and looks for the other reads everything for an empty page.
+Asked over a socket, as programs ask. A figure is the slowest of the three pages (its median), so that no end hides
+behind another; p99 is that of all. The filters that never meet (no order was ever cancelled) are there on purpose: a
+store that walks one index and looks for the other reads everything for an empty page.
 """
 
 from __future__ import annotations
@@ -147,9 +147,7 @@ def _after(first: api.ListRunsRequest, number: int) -> api.ListRunsRequest:
     """Return the request of the page after a run, with the token that the store would have given."""
     request = api.ListRunsRequest()
     request.CopyFrom(first)
-    request.page_token = cursors.page_token(
-        cursors.scope_of(first), (_created_ms(number), filling.run_id_of(number))
-    )
+    request.page_token = cursors.page_token(cursors.scope_of(first), (_created_ms(number), filling.run_id_of(number)))
     return request
 
 

@@ -28,8 +28,10 @@ class WorkerOptions:
     #: How long a run with nothing to do stays held for a timer or a value that may come at once.
     linger_ms: int = 1_000
 
-    #: Live instances kept after their run was let go.
+    #: Live instances kept after their run was let go, of logs that long. A run that sleeps takes up 30 KB while it is
+    #: kept; the log has to be read again in any case, and replaying 32 events takes half a millisecond.
     cached_runs_max: int = 1_000
+    cached_events_min: int = 32
 
     #: Pause before a blocked run is tried again: doubled each time, up to this.
     blocked_delay_ms_max: int = 10_000

@@ -238,8 +238,15 @@ class Worker:
     def _after(self, hold: Hold) -> None:
         if not hold.is_parked:
             self._blocked.pop(hold.run_id, None)
-        if hold.is_clean and hold.instance is not None and not self.options.replay_always:
-            self._cache[hold.run_id] = (hold.history, hold.instance)
-            if len(self._cache) > self.options.cached_runs_max:
-                _, (_, oldest) = self._cache.popitem(last=False)
-                oldest.evict()
+        if hold.is_clean and hold.instance is not None:
+            self._keep(hold.history, hold.instance)
+
+    def _keep(self, history: History, instance: Instance) -> None:
+        """Keep a live instance for the next claim of its run, if it saves more than it takes up."""
+        if self.options.replay_always or len(history.events) < self.options.cached_events_min:
+            instance.evict()
+            return
+        self._cache[history.run_id] = (history, instance)
+        if len(self._cache) > self.options.cached_runs_max:
+            _, (_, oldest) = self._cache.popitem(last=False)
+            oldest.evict()

@@ -55,8 +55,13 @@ class RunsApi:
         run_ids = checks.identifiers(request.run_ids, "run_ids")
         if len(run_ids) > limits.DELETE_RUNS_MAX:
             raise checks.too_large("delete_runs", limits.DELETE_RUNS_MAX, len(run_ids), "run_ids")
-        count = await self._parts.engine.write(lambda tx: retention.delete_runs(tx, run_ids))
-        return api.DeleteRunsResponse(deleted_count=count)
+        engine = self._parts.engine
+        await engine.read(lambda reader: retention.require_ended(reader, run_ids))
+        counts = [
+            await engine.write(lambda tx, some=some: retention.delete_runs(tx, some))  # type: ignore[misc]
+            for some in retention.in_units(run_ids)
+        ]
+        return api.DeleteRunsResponse(deleted_count=sum(counts))
 
     async def GetStoreInfo(self, request: api.GetStoreInfoRequest, context: Context) -> api.GetStoreInfoResponse:
         response = api.GetStoreInfoResponse(
