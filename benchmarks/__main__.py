@@ -39,6 +39,7 @@ WORKLOADS: Final[Mapping[str, Workload]] = {
     "first-chunk": streams.first_chunk,
     "small-chunks": streams.small_chunks,
     "hops": streams.hops,
+    "pipeline": streams.pipeline,
     "hops-at-once": streams.hops_at_once,
     "throughput": load.throughput,
     "much-throughput": load.much_throughput,
@@ -51,7 +52,7 @@ WORKLOADS: Final[Mapping[str, Workload]] = {
 _LONG: Final = frozenset(("much-throughput",))
 #: What a quick look leaves out.
 _NOT_QUICK: Final = frozenset(
-    ("sequences", "race", "megabytes", "hops-at-once", "sleeping", "takeover", "small-chunks")
+    ("sequences", "race", "megabytes", "hops-at-once", "pipeline", "sleeping", "takeover", "small-chunks")
 )
 
 _RESULTS: Final = Path(__file__).resolve().parent / "results"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from holdfast import hook, sleep, step, stream, workflow
+from holdfast import Client, hook, sleep, step, step_info, stream, workflow
 
 
 @workflow(name="empty")
@@ -153,6 +153,23 @@ async def hops(chunks: int, size: int, count: int) -> None:
     """A stream written by each of some steps, one after the other."""
     for number in range(count):
         await pour_on(chunks, size, number, number + 1)
+
+
+@step(name="turn_round")
+async def turn_round(address: str, source: int, target: int) -> None:
+    """Read one stream of the run and write what was read, changed, to another, chunk by chunk as it comes."""
+    writer = stream(f"hop-{target}", type=bytes)
+    async with Client(address) as client:
+        async for chunk in client.run(step_info().run_id).stream(f"hop-{source}", type=bytes):
+            await writer.write(chunk[::-1])
+    await writer.close()
+
+
+@workflow(name="pipeline")
+async def pipeline(address: str, chunks: int, size: int, count: int) -> None:
+    """A stream that passes through steps which all run at once, each reading the one before it."""
+    turning = (turn_round(address, number, number + 1) for number in range(count))
+    await asyncio.gather(pour_on(chunks, size, 0, 0), *turning)
 
 
 @workflow(name="hops_at_once")

@@ -68,6 +68,27 @@ async def hops(bench: Bench) -> list[Figure]:
     ]
 
 
+async def pipeline(bench: Bench) -> list[Figure]:
+    """A megabyte through five steps that each read the stream of the one before, and on to a reader outside."""
+    taken = []
+    for _ in range(bench.rounds(5)):
+        begin = time.perf_counter()
+        run = await bench.client.start("pipeline", bench.services.runtime_address, _CHUNKS, _CHUNK_BYTES, _HOPS)
+        await _read(run, _HOPS)
+        taken.append((time.perf_counter() - begin) * 1000)
+        await run.result(timeout="1m")
+    return [
+        of_samples(
+            f"1 MB through {_HOPS} steps that read and write, a hop",
+            taken,
+            floor_name="1 MB echo",
+            floor=bench.floors.megabyte,
+            target=5.0,
+            per=_HOPS,
+        )
+    ]
+
+
 async def hops_at_once(bench: Bench) -> list[Figure]:
     taken = []
     for _ in range(bench.rounds(5)):
