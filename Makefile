@@ -90,11 +90,11 @@ storm: $(STAMP) ## networks, clocks, pauses and load at a size beyond the suite'
 soak: $(STAMP) ## half of what the machine can do, for SECONDS (3600), with a fault every 30 s; does anything grow? (SOAK=--postgres)
 	$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),3600) --save $(SOAK)
 
-mutate: $(STAMP) ## change the rules and replay in small ways, and see whether a test fails (an hour; a sample)
+mutate: $(STAMP) ## change the rules and replay in small ways, and see whether a test fails (an hour; SEED draws others)
 	for package in store_service.rules runtime_service.replay; do \
 	  $(BIN)/python -m tests.mutation map --package $$package \
-	  && $(BIN)/python -m tests.mutation run --package $$package --sample 6 \
-	  && $(BIN)/python -m tests.mutation run --package $$package --sample 6 --again --tests-seconds 40 || exit 1; done
+	  && $(BIN)/python -m tests.mutation run --package $$package --seed $(or $(SEED),1) --count 200 \
+	  && $(BIN)/python -m tests.mutation run --package $$package --seed $(or $(SEED),1) --again --tests-seconds 40 || exit 1; done
 	$(BIN)/python -m tests.mutation report
 
 clean: ## remove what the other targets made

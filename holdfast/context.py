@@ -82,9 +82,6 @@ class HookPort(Protocol):
     def dispose(self) -> None:
         """Close the hook. Idempotent."""
 
-    @property
-    def is_disposed(self) -> bool: ...
-
 
 class RunsPort(Protocol):
     """The runs of the store, for the built-in steps that start and steer child runs."""

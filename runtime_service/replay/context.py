@@ -49,15 +49,16 @@ class ReplayContext:
         self._hooks = hooks
         self._attributes = attributes
         self._patches = patches
-        self._created = event_pb2.RunCreated()
-        self._created_id = ""
-        self._started_ms = 0
-        self._public_url = ""
-        self._random = random.Random(0)
-        self._uuids = random.Random(0)
-        self._span_numbers = random.Random(0)
+        # Said by the first two events, and asked for by nobody before them.
+        self._created: event_pb2.RunCreated
+        self._created_id: str
+        self._started_ms: int
+        self._public_url: str
+        self._random: random.Random
+        self._uuids: random.Random
+        self._span_numbers: random.Random
         #: The span of the run, which the spans of its body are children of.
-        self.trace_carrier: Carrier = {}
+        self.trace_carrier: Carrier
 
     # What the log says.
 

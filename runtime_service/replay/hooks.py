@@ -42,10 +42,6 @@ class ReplayHook:
         self._is_registered = False
         self._is_closed = False
 
-    @property
-    def is_disposed(self) -> bool:
-        return self._is_closed
-
     async def registered(self) -> str | None:
         """Wait until the log has the hook; None, or the run that holds the token.
 

@@ -42,7 +42,8 @@ class Life:
         self._context = context
         self._main: ReplayTask | None = None
         self._cancel_reason: str | None = None
-        self._input = payload_pb2.Payload()
+        #: What the run was created with, said by its first event.
+        self._input: payload_pb2.Payload
 
     def take_input(self, input: payload_pb2.Payload) -> None:
         """Keep what the run was created with."""

@@ -36,5 +36,4 @@ def refusing(name: str) -> Callable[..., Any]:
     def refused(self: object, *args: object, **kwargs: object) -> NoReturn:
         refuse(f"the event loop's {name}()")
 
-    refused.__name__ = name
     return refused

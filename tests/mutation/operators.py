@@ -41,7 +41,8 @@ _LOGICAL_MAX: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One change. ``what`` is the place and the change in words, unique within the module."""
+    """One change. ``what`` is the function and the change in words, unique within the module, and the same after the
+    lines around it have changed. ``line`` is where it is now."""
 
     line: int
     what: str
@@ -52,27 +53,32 @@ def mutants_of(tree: ast.Module) -> list[Mutant]:
     """Return every change to a module, in the order of its lines. Applying one makes the others meaningless."""
     found: list[Mutant] = []
     counts: dict[str, int] = {}
-    for line, change, apply in _changes(tree):
-        count = counts[f"{line} {change}"] = counts.get(f"{line} {change}", 0) + 1
-        found.append(Mutant(line, f"{line}: {change}" + (f" (no. {count})" if count > 1 else ""), apply))
+    for line, scope, change, apply in _changes(tree):
+        what = f"{scope}: {change}"
+        count = counts[what] = counts.get(what, 0) + 1
+        found.append(Mutant(line, what + (f" (no. {count})" if count > 1 else ""), apply))
     return found
 
 
-def _changes(tree: ast.Module) -> Iterator[tuple[int, str, Change]]:
+def _changes(tree: ast.Module) -> Iterator[tuple[int, str, str, Change]]:
     unseen = set(_silent(tree))
-    for node in _walk(tree, unseen):
+    for scope, node in _walk(tree, unseen, ""):
         for kind, make in _MAKERS.items():
             if isinstance(node, kind):
                 for change, apply in make(node):
-                    yield node.lineno, change, apply
-        yield from _removals(node)
+                    yield node.lineno, scope, change, apply
+        for line, change, apply in _removals(node):
+            yield line, scope, change, apply
 
 
-def _walk(node: ast.AST, unseen: set[int]) -> Iterator[Any]:
+def _walk(node: ast.AST, unseen: set[int], scope: str) -> Iterator[tuple[str, Any]]:
+    """Return every node below one that tests should notice, each with the name of the function or class it is in."""
     for child in ast.iter_child_nodes(node):
         if id(child) not in unseen:
-            yield child
-            yield from _walk(child, unseen)
+            is_named = isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            inner = f"{scope}.{child.name}".lstrip(".") if is_named else scope
+            yield inner, child
+            yield from _walk(child, unseen, inner)
 
 
 def _silent(tree: ast.Module) -> Iterator[int]:

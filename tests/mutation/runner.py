@@ -29,7 +29,7 @@ from tests.mutation.cover import CoverMap
 from tests.mutation.operators import Mutant, mutants_of
 
 #: Seconds until a mutant that still runs counts as killed, beyond the time of its tests.
-HANGS_SECONDS: Final = 90
+HANGS_SECONDS: Final = 60
 
 #: Tests of the first look: most mutants die there, and fewer tests are found faster.
 _FIRST_LOOK: Final = 30

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from holdfast import ReplayDivergence, hook, sleep, step, workflow
-from holdfast.v1 import event_pb2
+from holdfast.v1 import event_pb2, payload_pb2
+from runtime_service.replay import divergence
 from tests.replay.rehearsal import Rehearsal, event, json_payload, replayed
 
 
@@ -227,3 +228,43 @@ def test_an_event_of_an_unknown_kind_stops_a_replay_unless_it_may_be_skipped() -
     unknown = event_pb2.Event(seq=run.instance.position + 1, type=77)  # type: ignore[arg-type]
     with pytest.raises(ReplayDivergence, match="older than the log"):
         run.instance.deliver(unknown)
+
+
+@pytest.mark.parametrize("kind", ["run_completed", "run_failed", "run_cancelled"])
+def test_a_recorded_end_that_the_code_has_not_come_to_is_a_divergence(kind: str) -> None:
+    run = Rehearsal(old, 5)
+    with pytest.raises(ReplayDivergence, match="not end"):
+        run.say(event(kind), is_decision=True)
+
+
+TEXT, OTHER = payload_pb2.Payload(text="1"), payload_pb2.Payload(text="2")
+BYTES = payload_pb2.Payload(data=b"1")
+ENCRYPTED = payload_pb2.Payload(data=b"\x00", content_encoding="codec")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "found", "is_same"),
+    [
+        (TEXT, TEXT, True),
+        (TEXT, OTHER, False),
+        (TEXT, BYTES, False),
+        (BYTES, payload_pb2.Payload(data=b"2"), False),
+        (TEXT, payload_pb2.Payload(), False),
+        (payload_pb2.Payload(), TEXT, False),
+        (payload_pb2.Payload(text="[1, 2]"), payload_pb2.Payload(text="[1,2]"), True),
+        (payload_pb2.Payload(text="no json"), payload_pb2.Payload(text="nor this"), False),
+        (ENCRYPTED, TEXT, True),
+        (TEXT, ENCRYPTED, True),
+    ],
+)
+def test_payloads_are_the_same_when_they_hold_one_value(recorded: Any, found: Any, is_same: bool) -> None:
+    assert divergence.is_same_payload(recorded, found) is is_same
+
+
+@pytest.mark.parametrize(("length", "shown"), [(200, "x" * 200), (201, "x" * 200 + "…")])
+def test_a_long_argument_is_cut_in_a_report(length: int, shown: str) -> None:
+    assert divergence._shown(payload_pb2.Payload(text="x" * length)) == shown
+
+
+def test_bytes_are_shown_by_their_size() -> None:
+    assert divergence._shown(BYTES) == "1 bytes"

@@ -289,3 +289,26 @@ def test_a_process_that_ends_with_live_instances_runs_none_of_their_code() -> No
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert (ended.stdout.strip(), ended.stderr) == ("[]", "")
+
+
+def test_this_interpreter_has_the_bit() -> None:
+    """Where it has not, no coroutine that was evicted is ever freed."""
+    assert eviction.IS_SUPPORTED
+    assert eviction._works_here()
+
+
+def test_an_interpreter_whose_bit_does_not_hold_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    marked = iter([False, True])
+    monkeypatch.setattr(eviction, "_mark_finalized", lambda item: None)
+    monkeypatch.setattr(eviction.gc, "is_finalized", lambda item: next(marked))
+    assert not eviction._works_here()
+
+
+def test_an_interpreter_that_does_not_show_the_bit_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eviction.gc, "is_finalized", lambda item: False)
+    assert not eviction._works_here()
+
+
+def test_an_interpreter_that_shows_the_bit_from_the_beginning_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eviction.gc, "is_finalized", lambda item: True)
+    assert not eviction._works_here()

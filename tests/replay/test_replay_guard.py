@@ -32,6 +32,7 @@ import pytest
 
 import holdfast
 from holdfast import NotDeterministic, step, workflow
+from runtime_service.replay import guard
 from runtime_service.replay.guard import guarded_turn
 from runtime_service.replay.loop import ReplayLoop
 from runtime_service.replay.outside import OWNERS_ONLY, REACHING_OUT
@@ -287,3 +288,23 @@ def test_the_table_of_the_loop_is_complete() -> None:
 
 def _source(body: Callable[[], Any]) -> str:
     return "".join(linecache.getlines(__file__)[body.__code__.co_firstlineno - 1 : body.__code__.co_firstlineno + 2])
+
+
+def test_a_turn_within_a_turn_leaves_the_outer_one_as_it_was() -> None:
+    with guard.guarded_turn(is_replayed=True):
+        with guard.guarded_turn(is_replayed=False):
+            assert not guard.is_repeating()
+        assert guard.is_in_turn()
+        assert guard.is_repeating()
+    assert not guard.is_in_turn()
+
+
+def test_a_body_that_asks_the_clock_itself_is_refused_too() -> None:
+    """No function of the user's stands between it and the loop."""
+
+    @workflow(name="guard.body_itself")
+    async def body_itself() -> None:
+        datetime.datetime.now()
+
+    with pytest.raises(NotDeterministic, match=r"holdfast\.now"):
+        Rehearsal(body_itself)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import HookConflict, HookDisposed, hook, step, workflow
+from holdfast import HookConflict, HookDisposed, ReplayDivergence, hook, step, workflow
 from tests.replay.rehearsal import Rehearsal, check_replays, event, replayed
 
 
@@ -250,3 +250,74 @@ def test_any_json_goes_through(value: Any) -> None:
     run.settle()
     run.send("hook_#1", value)
     assert finish(run) == value
+
+
+def test_a_disposal_counts_at_once_and_not_only_when_the_log_has_it() -> None:
+    @workflow(name="hooks.at_once")
+    async def at_once() -> str:
+        inbox = hook(int)
+        await work(1)
+        await inbox.dispose()
+        try:
+            await inbox
+        except HookDisposed:
+            return "disposed"
+        return "not seen"
+
+    run = Rehearsal(at_once)
+    run.settle()
+    run.complete("step_hooks.work#1")
+    assert run.instance.is_ended
+    assert [it.WhichOneof("attributes") for it in run.settle()] == ["hook_disposed", "run_completed"]
+    check_replays(run)
+
+
+def test_who_waits_for_the_registration_of_a_hook_that_is_disposed_is_told_so() -> None:
+    @workflow(name="hooks.unregistered")
+    async def unregistered() -> str:
+        inbox = hook(int)
+        waiting = asyncio.create_task(inbox.conflict())
+        await asyncio.sleep(0)
+        await inbox.dispose()
+        try:
+            await waiting
+        except HookDisposed as error:
+            return str(error)
+        return "not seen"
+
+    assert "before it was registered" in finish(Rehearsal(unregistered))
+
+
+def test_a_disposal_that_nobody_heard_of_is_written_when_the_log_shows_the_hook_after_all() -> None:
+    """Another process had written the hook, and its disposal was lost: it is not, although it was looked for before."""
+
+    @workflow(name="hooks.heard_of_later")
+    async def heard_of_later() -> None:
+        async with hook(int, token="later"):
+            pass
+        await work(1)
+
+    run = Rehearsal(heard_of_later)
+    assert [it.WhichOneof("attributes") for it in run.instance.take_decisions()] == ["step_created"]
+    run.say(event("hook_created", "hook_#1", token="later"), is_decision=True)
+    assert [it.WhichOneof("attributes") for it in run.instance.take_decisions()] == ["hook_disposed"]
+
+
+def test_a_conflict_over_another_token_than_the_code_asks_for_is_a_divergence() -> None:
+    run = Rehearsal(asks_for_a_token)
+    with pytest.raises(ReplayDivergence, match="another token"):
+        run.say(event("hook_conflict", "hook_#1", token="another token", holder_run_id="run_2"), is_decision=True)
+
+
+def test_a_hook_that_lost_its_token_is_unknown_from_then_on() -> None:
+    run = Rehearsal(asks_for_a_token)
+    run.say(event("hook_conflict", "hook_#1", token="asked", holder_run_id="run_2"), is_decision=True)
+    with pytest.raises(ReplayDivergence, match="nothing that has the id hook_#1"):
+        run.send("hook_#1", 1)
+
+
+@workflow(name="hooks.asks_for_a_token")
+async def asks_for_a_token() -> None:
+    inbox = hook(int, token="asked")
+    await work(1)
+    await inbox

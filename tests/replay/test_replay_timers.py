@@ -235,3 +235,25 @@ def test_waits_are_named_by_the_path_of_their_task() -> None:
         await asyncio.gather(twice(), asyncio.sleep(3), twice())
 
     assert _ids(Rehearsal(paths)) == ["wait_2/#1", "wait_1/1/#1", "wait_1/2/#1", "wait_3/1/#1", "wait_3/2/#1"]
+
+
+@pytest.mark.parametrize(("beyond_ms", "is_taken"), [(0, True), (1, False)])
+def test_the_last_millisecond_of_the_year_9999_is_the_last_that_a_timer_may_name(
+    beyond_ms: int, is_taken: bool
+) -> None:
+    last_ms = int(datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC).timestamp() * 1000)
+
+    @workflow(name=f"timers.last_{beyond_ms}")
+    async def last() -> str:
+        loop = asyncio.get_running_loop()
+        try:
+            loop.call_later((last_ms - round(loop.time() * 1000) + beyond_ms) / 1000, print)
+            await sleep(1)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    run = Rehearsal(last)
+    assert (last_ms in run.instance.open_waits().values()) is is_taken
+    assert run.instance.is_ended is not is_taken
+    run.instance.evict()
