@@ -165,7 +165,12 @@ def _too_early(answer: _Answer) -> errors.HoldfastError:
 
 def _lease_lost(answer: _Answer) -> errors.HoldfastError:
     detail = answer.detail(error_pb2.LeaseLost)
-    return errors.LeaseLost(answer.message, message_id=detail.message_id, taken_over=detail.taken_over)
+    return errors.LeaseLost(
+        answer.message,
+        message_id=detail.message_id,
+        taken_over=detail.taken_over,
+        expire_time_ms=detail.expire_time.ToMilliseconds(),
+    )
 
 
 def _cursor_expired(answer: _Answer) -> errors.HoldfastError:

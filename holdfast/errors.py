@@ -345,12 +345,18 @@ class RetryTooEarly(HoldfastError):
 
 
 class LeaseLost(HoldfastError):
-    """The lease behind a receipt has ended; somebody else may have the message (``taken_over``). Stop the work."""
+    """The lease behind a receipt has ended; somebody else may have the message (``taken_over``). Stop the work.
 
-    def __init__(self, message: str, *, message_id: str = "", taken_over: bool = False) -> None:
+    ``expire_time_ms`` is when it ended, epoch milliseconds; 0 when that is not known (any more).
+    """
+
+    def __init__(
+        self, message: str, *, message_id: str = "", taken_over: bool = False, expire_time_ms: int = 0
+    ) -> None:
         super().__init__(message)
         self.message_id = message_id
         self.taken_over = taken_over
+        self.expire_time_ms = expire_time_ms
 
 
 class StreamClosed(HoldfastError):

@@ -461,7 +461,9 @@ class LeaseLost(_message.Message):
     """True when another consumer holds the message now."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When the lease ended, where a store keeps that. The stores of this version do not: it is unset."""
+        """When the lease ended: by the clock, given back or acknowledged. A store remembers that for its request id window
+        (GetStoreInfo tells how long that is); unset after that, and from a runtime that does not know.
+        """
 
     def __init__(
         self,

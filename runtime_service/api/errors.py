@@ -90,7 +90,10 @@ def _limit(error: Any) -> Message:
 
 
 def _lease_lost(error: Any) -> Message:
-    return error_pb2.LeaseLost(message_id=error.message_id, taken_over=error.taken_over)
+    detail = error_pb2.LeaseLost(message_id=error.message_id, taken_over=error.taken_over)
+    if error.expire_time_ms:
+        detail.expire_time.FromMilliseconds(error.expire_time_ms)
+    return detail
 
 
 def _cursor_expired(error: Any) -> Message:

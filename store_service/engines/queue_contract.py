@@ -78,8 +78,8 @@ class QueueReads(Protocol):
     def leased_message(self, receipt: str) -> MessageRow | None:
         """Return the message that is leased under this very receipt (its lease may have expired unnoticed)."""
 
-    def settled(self, receipt: str) -> bool:
-        """Return whether this receipt was acknowledged within the last 24 hours."""
+    def settled_until(self, receipt: str) -> int | None:
+        """Return until when it is remembered that this receipt was settled; None when it was not, or is forgotten."""
 
     def waiting_message(self, queue: str, key: str) -> MessageRow | None:
         """Return the oldest READY message of the queue with this idempotency key."""
@@ -102,7 +102,7 @@ class QueueWrites(Protocol):
     def delete_message(self, message_id: str) -> None: ...
 
     def settle(self, receipt: str, expire_ms: int) -> None:
-        """Remember that a receipt was acknowledged, until ``expire_ms``."""
+        """Remember that a receipt was settled, until ``expire_ms``."""
 
     def expired_leases(self, queue: str, now_ms: int, limit: int) -> list[MessageRow]:
         """Return LEASED messages whose lease ended at or before now."""

@@ -18,7 +18,7 @@ from holdfast.v1 import error_pb2, payload_pb2, queue_service_pb2
 from store_service import limits
 from store_service.engines.contract import MessageQuery, MessageRow, QueueNote, Reader, Transaction
 from store_service.rules import clock
-from store_service.rules.queue import DEAD, LEASED, READY, note_group, put_back
+from store_service.rules.queue import DEAD, EXPIRED, LEASED, READY, note_group, put_back
 from store_service.rules.queue_reading import told
 
 LeaseResult = queue_service_pb2.LeaseResult
@@ -88,6 +88,9 @@ def lease_lost(reader: Reader, receipt: str) -> Refusal:
     detail = error_pb2.LeaseLost(message_id=message_id)
     if row is not None and row.state == LEASED:
         detail.taken_over = True
+    ended_ms = _ended_ms(reader, receipt)
+    if ended_ms is not None:
+        detail.expire_time.CopyFrom(clock.to_timestamp(ended_ms))
     return Refusal(
         LOST,
         f"the lease on message {message_id} is lost: {_what_became(reader, receipt, row)}",
@@ -96,8 +99,17 @@ def lease_lost(reader: Reader, receipt: str) -> Refusal:
     )
 
 
+def _ended_ms(reader: Reader, receipt: str) -> int | None:
+    """Return when a lease ended: by the clock, given back or acknowledged. None once that is forgotten."""
+    for trace in (EXPIRED, _GIVEN_BACK, "{receipt}"):
+        until_ms = reader.settled_until(trace.format(receipt=receipt))
+        if until_ms is not None:
+            return until_ms - limits.REQUEST_ID_WINDOW_MS
+    return None
+
+
 def _what_became(reader: Reader, receipt: str, row: MessageRow | None) -> str:
-    if reader.settled(receipt):
+    if reader.settled_until(receipt) is not None:
         return "this receipt was acknowledged before"
     if row is None:
         return "the message is gone"
@@ -155,7 +167,7 @@ def _ack(tx: Transaction, receipt: str, now_ms: int) -> LeaseResult:
     row = tx.leased_message(receipt)
     if row is not None:
         _acknowledge(tx, row, now_ms)
-    return _result(receipt, is_done=row is not None or tx.settled(receipt))
+    return _result(receipt, is_done=row is not None or tx.settled_until(receipt) is not None)
 
 
 def _nack(tx: Transaction, receipt: str, wish: GiveBack, now_ms: int) -> LeaseResult:
@@ -164,7 +176,7 @@ def _nack(tx: Transaction, receipt: str, wish: GiveBack, now_ms: int) -> LeaseRe
     if row is not None:
         _ACTIONS[wish.action](tx, row, wish, now_ms)
         tx.settle(trace, now_ms + limits.REQUEST_ID_WINDOW_MS)
-    return _result(receipt, is_done=row is not None or tx.settled(trace))
+    return _result(receipt, is_done=row is not None or tx.settled_until(trace) is not None)
 
 
 def _extend(

@@ -30,6 +30,12 @@ LEASE_EXPIRED: Final = "lease expired"
 #: Expired leases taken back, and dead letters redriven, in one unit of work: bounds the time other writes wait.
 _SWEEP_MAX: Final = 500
 
+#: A receipt whose lease ended by the clock is remembered under this name among the settled ones.
+EXPIRED: Final = "expired {receipt}"
+
+#: Forgotten rows for each lease that ended: more than come in, so that the table does not grow.
+_FORGET_PER_LEASE: Final = 2
+
 _MESSAGE_PREFIX: Final = "msg_"
 
 
@@ -82,9 +88,15 @@ def claim_one(tx: Transaction, message_id: str, lease_ms: int, now_ms: int) -> q
 
 def take_back_expired(tx: Transaction, queue: str, now_ms: int) -> None:
     """Make messages whose lease ended visible again, or dead when they had all their deliveries."""
-    for row in tx.expired_leases(queue, now_ms, _SWEEP_MAX):
+    expired = tx.expired_leases(queue, now_ms, _SWEEP_MAX)
+    for row in expired:
+        ended_ms = now_ms if row.lease_expire_ms is None else row.lease_expire_ms
+        # For who still works under it: `leases.lease_lost` tells when that was.
+        tx.settle(EXPIRED.format(receipt=row.receipt), ended_ms + limits.REQUEST_ID_WINDOW_MS)
         is_spent = row.delivery_count >= row.max_deliveries
         put_back(tx, row, state=DEAD if is_spent else READY, deliver_ms=row.deliver_ms, reason=LEASE_EXPIRED)
+    if expired:
+        tx.forget_expired(now_ms, _FORGET_PER_LEASE * len(expired))
 
 
 def put_back(tx: Transaction, row: MessageRow, *, state: int, deliver_ms: int, reason: str) -> None:

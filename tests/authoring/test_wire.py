@@ -76,7 +76,10 @@ DETAILS: dict[str, tuple[Message, dict[str, Any]]] = {
         error_pb2.HookTokenConflict(token="t", holder_run_id="r"),
         {"token": "t", "run_id": "r"},
     ),
-    "LEASE_LOST": (error_pb2.LeaseLost(message_id="m", taken_over=True), {"message_id": "m", "taken_over": True}),
+    "LEASE_LOST": (
+        error_pb2.LeaseLost(message_id="m", taken_over=True, expire_time={"seconds": 7}),
+        {"message_id": "m", "taken_over": True, "expire_time_ms": 7_000},
+    ),
     "TOO_LARGE": (
         error_pb2.LimitExceeded(limit="payload_bytes", max=5, actual=6),
         {"limit": "payload_bytes", "max": 5, "actual": 6},

@@ -155,7 +155,7 @@ async def test_what_is_over_is_forgotten_and_no_more_than_the_limit(engine: Engi
 
     def left(tx: object) -> list[int]:
         requests = sum(tx.request(f"req_{number}") is not None for number in range(3))
-        receipts = sum(tx.settled(f"receipt_{number}") for number in range(3))
+        receipts = sum(tx.settled_until(f"receipt_{number}") is not None for number in range(3))
         tokens = sum(tx.token(f"token_{number}") is not None for number in range(3))
         return [requests, receipts, tokens]
 

@@ -91,8 +91,8 @@ async def test_a_receipt_finds_its_message_while_leased_only(engine: Engine) -> 
 
 async def test_a_settled_receipt_is_remembered(engine: Engine) -> None:
     await engine.write(lambda tx: tx.settle("rcp_1", 500))
-    assert await engine.read(lambda tx: tx.settled("rcp_1"))
-    assert not await engine.read(lambda tx: tx.settled("rcp_2"))
+    assert await engine.read(lambda tx: tx.settled_until("rcp_1")) == 500
+    assert await engine.read(lambda tx: tx.settled_until("rcp_2")) is None
 
 
 async def test_a_key_finds_the_oldest_waiting_message_of_its_queue(engine: Engine) -> None:

@@ -77,6 +77,42 @@ async def test_a_create_under_a_lost_lease_is_told_who_has_the_message_now(bench
     assert (caught.value.reason, detail.message_id, detail.taken_over) == (LOST, paused.message.message_id, True)
 
 
+async def ended_ms(bench: Bench, receipt: str) -> int:
+    with pytest.raises(Refusal) as caught:
+        await bench.engine.write(lambda tx: leases.require_held(tx, receipt, bench.now_ms))
+    detail = caught.value.detail
+    assert isinstance(detail, error_pb2.LeaseLost)
+    return detail.expire_time.ToMilliseconds() if detail.HasField("expire_time") else 0
+
+
+async def test_who_lost_a_lease_is_told_when_that_one_ended(bench: Bench) -> None:
+    await bench.send()
+    first = await bench.claim_one()
+    first_end = bench.now_ms + LEASE_MS
+    bench.now_ms = first_end + 7
+    second = await bench.claim_one()
+    bench.now_ms += 30
+    given_back_ms = bench.now_ms
+    await bench.nack(second.receipt)
+    third = await bench.claim_one()
+    acknowledged_ms = bench.now_ms = bench.now_ms + 5
+    await bench.ack(third.receipt)
+    bench.now_ms += 1_000
+    ends = [await ended_ms(bench, lease.receipt) for lease in (first, second, third)]
+    assert ends == [first_end, given_back_ms, acknowledged_ms]
+    assert await ended_ms(bench, "msg_unknown.receipt") == 0
+
+
+async def test_leases_that_nobody_settles_do_not_pile_up(bench: Bench) -> None:
+    await bench.send(max_deliveries=50)
+    receipts = []
+    for _ in range(4):
+        receipts.append((await bench.claim_one()).receipt)
+        bench.now_ms += limits.REQUEST_ID_WINDOW_MS
+    await bench.claim_one()
+    assert [await ended_ms(bench, receipt) > 0 for receipt in receipts] == [False, False, False, True]
+
+
 @pytest.mark.parametrize("rule", [leases.require_held, leases.acknowledge])
 async def test_a_create_under_a_settled_receipt_is_refused(bench: Bench, rule: object) -> None:
     await bench.send()
@@ -245,7 +281,9 @@ async def test_a_lease_of_a_wrong_clock_is_cut_to_its_length_and_everyone_is_tol
 async def test_receipts_of_long_ago_do_not_pile_up(bench: Bench) -> None:
     for settle in (bench.ack, bench.nack):
         old, new = [await _settled(bench, settle), await _settled(bench, settle, later_ms=limits.REQUEST_ID_WINDOW_MS)]
-        kept = [await bench.engine.read(lambda reader, it=it: reader.settled(it)) for it in (old, new)]  # type: ignore[misc]
+        kept = [
+            await bench.engine.read(lambda reader, it=it: reader.settled_until(it) is not None) for it in (old, new)
+        ]  # type: ignore[misc]
         assert kept == [False, True]
 
 

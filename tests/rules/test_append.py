@@ -215,7 +215,7 @@ async def test_events_messages_and_receipts_commit_together(book: Book) -> None:
     messages = [write.message("k", "other"), write.message("k", "other")]
     done = await book.append("run_1", write.step_created(), messages=messages, ack_receipts=[leased.receipt])
     assert done.message_ids[0] == done.message_ids[1]
-    assert await book.read(lambda reader: reader.settled(leased.receipt))
+    assert await book.read(lambda reader: reader.settled_until(leased.receipt))
     assert await book.read(lambda reader: reader.message(leased.message.message_id)) is None
 
 

@@ -79,6 +79,12 @@ def test_a_store_that_nobody_answers_for_is_not_ready() -> None:
     assert as_refusal(NotReady("UNAVAILABLE: connection refused")).reason == "NOT_READY"
 
 
+@pytest.mark.parametrize("known", [{"seconds": 7}, None])
+def test_when_a_lease_ended_is_passed_on_as_far_as_it_is_known(known: Any) -> None:
+    detail = error_pb2.LeaseLost(message_id="msg_1", taken_over=True, expire_time=known)
+    assert as_refusal(from_rpc_error(Failed(Refusal("LEASE_LOST", "no", detail=detail)))).detail == detail
+
+
 def test_an_error_that_no_store_sends_is_our_own_bug_and_stays_one() -> None:
     with pytest.raises(HoldfastError):
         as_refusal(HoldfastError("what?"))

@@ -137,8 +137,8 @@ class LogUnit(UnitOfWork):
         found = self._session.one(statements.HOLD_REQUEST, (request_id,))
         return None if found is None else columns.request_row(found)
 
-    def settled(self, receipt: str) -> bool:
-        find = super().settled
+    def settled_until(self, receipt: str) -> int | None:
+        find = super().settled_until
         return self._get(("settled", receipt), lambda: find(receipt))
 
     def next_expiry_ms(self) -> int | None:
@@ -218,7 +218,7 @@ class LogUnit(UnitOfWork):
 
     def settle(self, receipt: str, expire_ms: int) -> None:
         self._writes.add(COMMON.SETTLE, receipt, expire_ms)
-        self._known["settled", receipt] = True
+        self._known["settled", receipt] = expire_ms
 
     def delete_run(self, run_id: str) -> int:
         self._hold(run_id)

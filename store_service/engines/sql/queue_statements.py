@@ -14,7 +14,7 @@ class QueueStatements:
 
     # --- settled receipts -----------------------------------------------------------------------------------------
 
-    SETTLED = "SELECT 1 FROM settled WHERE receipt = ?"
+    SETTLED = "SELECT expire_ms FROM settled WHERE receipt = ?"
     SETTLE = """
 INSERT INTO settled (receipt, expire_ms) VALUES (?, ?)
 ON CONFLICT (receipt) DO UPDATE SET expire_ms = excluded.expire_ms

@@ -115,8 +115,9 @@ class SqlReader(SqlStreamReads[S]):
     def leased_message(self, receipt: str) -> MessageRow | None:
         return self._message(self._sql.LEASED_MESSAGE, (receipt,))
 
-    def settled(self, receipt: str) -> bool:
-        return self._session.one(self._sql.SETTLED, (receipt,)) is not None
+    def settled_until(self, receipt: str) -> int | None:
+        until_ms: int | None = self._session.scalar(self._sql.SETTLED, (receipt,))
+        return until_ms
 
     def waiting_message(self, queue: str, key: str) -> MessageRow | None:
         return self._message(self._sql.WAITING_MESSAGE, (queue, key))
