@@ -144,8 +144,11 @@ class StepContext(Protocol):
     """What a step body can reach."""
 
     info: StepInfo
-    run: RunInfo
     last_heartbeat: Any
+
+    @property
+    def run(self) -> RunInfo:
+        """Return the run, with its attributes as far as this process knows them now."""
 
     @property
     def runs(self) -> RunsPort: ...

@@ -78,6 +78,13 @@ def check_attributes(changes: Mapping[str, str | None]) -> Mapping[str, str | No
     return changes
 
 
+def check_attribute_count(present: Mapping[str, str], changes: Mapping[str, str | None]) -> None:
+    """Raise LimitExceeded when a run that has ``present`` would have too many attributes after the changes."""
+    after = {key for key, value in {**present, **changes}.items() if value is not None}
+    if len(after) > ATTRIBUTES_MAX:
+        raise exceeded("attributes", ATTRIBUTES_MAX, len(after), "the run would have too many attributes")
+
+
 def exceeded(limit: str, maximum: int, actual: int, sentence: str) -> LimitExceeded:
     """Build the error of a limit that was reached."""
     return LimitExceeded(f"{sentence} (limit {limit}: {maximum})", limit=limit, max=maximum, actual=actual)

@@ -18,7 +18,7 @@ from typing import Any, Final
 from holdfast.context import STEP, WORKFLOW, RunInfo, StepContext, StepInfo, WorkflowContext
 from holdfast.durations import Duration, duration_ms, moment_ms
 from holdfast.errors import WrongContext
-from holdfast.limits import ATTRIBUTES_MAX, check_attributes, exceeded
+from holdfast.limits import check_attribute_count, check_attributes
 
 #: Characters of the name of a change; the store refuses longer ones.
 PATCH_NAME_CHARS_MAX: Final = 256
@@ -128,8 +128,7 @@ def set_attributes(**changes: str | None) -> Coroutine[Any, Any, None]:
     context, attempt = current_workflow(), STEP.get()
     if attempt is None and context is None:
         raise WrongContext("set_attributes() works in workflows and steps that a runtime runs")
-    info = run_info()
-    _check_count(info.attributes, changes)
+    check_attribute_count(run_info().attributes, changes)
     return _set_attributes(context, attempt, changes)
 
 
@@ -149,12 +148,6 @@ async def _set_attributes(
 
 # Python's warning about a coroutine that nobody awaits then names what was written.
 _set_attributes.__qualname__ = "set_attributes"
-
-
-def _check_count(present: Mapping[str, str], changes: Mapping[str, str | None]) -> None:
-    after = {key for key, value in {**present, **changes}.items() if value is not None}
-    if len(after) > ATTRIBUTES_MAX:
-        raise exceeded("attributes", ATTRIBUTES_MAX, len(after), "the run would have too many attributes")
 
 
 def _attempt(primitive: str) -> StepContext | None:

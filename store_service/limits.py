@@ -19,6 +19,10 @@ BATCH_BYTES_MAX: Final = 3 * 1024 * 1024
 #: Events of one run. Beyond it a run should continue as a new one: replay reads them all.
 RUN_EVENTS_MAX: Final = 100_000
 
+#: Events of a run beyond that, for a run that is full to be cancelled in good order: the request to cancel, what its
+#: cleanup writes, and the results of steps that were running. The event that ends a run always fits.
+RUN_EVENTS_RESERVED: Final = 1_000
+
 #: Messages of one create or EnqueueBatch, receipts of one call.
 BATCH_MESSAGES_MAX: Final = 500
 

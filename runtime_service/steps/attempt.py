@@ -11,6 +11,7 @@ from holdfast.context import RunInfo
 from holdfast.definitions import StepDefinition
 from holdfast.tracing import Carrier
 from holdfast.v1 import event_pb2, payload_pb2
+from runtime_service.steps.attributes import AttributesInWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Attempt:
     """One attempt to run. ``attempt`` counts from 1; ``first_started_ms`` is the start of the first one (epoch ms).
 
     ``heartbeat_details`` are what an earlier attempt reported last, None when there is nothing; ``trace_context`` is
-    that of the run.
+    that of the run. ``attributes`` are shared by the attempts of the run in this process; None when it is alone.
     """
 
     step_id: str
@@ -29,6 +30,7 @@ class Attempt:
     first_started_ms: int
     heartbeat_details: payload_pb2.Payload | None = None
     trace_context: Carrier = field(default_factory=dict)
+    attributes: AttributesInWork | None = None
 
 
 @dataclass(frozen=True, slots=True)

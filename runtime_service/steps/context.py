@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from holdfast.errors import SerializationError
 from holdfast.serialization import decode_value, encode_value
 from holdfast.v1 import event_pb2, payload_pb2
 from runtime_service.steps.attempt import Attempt
+from runtime_service.steps.attributes import AttributesInWork
 from runtime_service.steps.deadlines import Deadlines
 from runtime_service.steps.limits import HEARTBEAT_BYTES_MAX
 from runtime_service.steps.streams import AttemptStreams
@@ -40,7 +42,8 @@ class AttemptContext:
         runs: RunsPort | None,
     ) -> None:
         self.info = _step_info(attempt)
-        self.run: RunInfo = attempt.run
+        self._run = attempt.run
+        self._attributes = attempt.attributes or AttributesInWork(lambda: attempt.run.attributes)
         self.details: payload_pb2.Payload | None = attempt.heartbeat_details
         self.is_cancelled = False
         self._deadlines = deadlines
@@ -50,6 +53,11 @@ class AttemptContext:
         self._runs = runs
         self._loop = asyncio.get_running_loop()
         self.last_heartbeat: Any = decode_value(Any, attempt.heartbeat_details) if attempt.heartbeat_details else None
+
+    @property
+    def run(self) -> RunInfo:
+        """The run, with the attributes that it has now as far as this process knows."""
+        return replace(self._run, attributes=self._attributes.present)
 
     def open_stream(self, run_id: str, name: str, content_type: str) -> StreamPort:
         """Return the writing end of a stream, the same for every handle on it."""
@@ -68,7 +76,11 @@ class AttemptContext:
         self._deadlines.hear()
 
     async def set_attributes(self, changes: Mapping[str, str | None]) -> None:
-        """Hand the change to the run's next write. It is recorded before, or together with, the step's result."""
+        """Hand the change to the run's next write. It is recorded before, or together with, the step's result.
+
+        Raises LimitExceeded when the run would have too many, with what its other steps in this process just set.
+        """
+        self._attributes.change(self.info.step_id, changes)
         event = event_pb2.Event()
         event.attributes_set.set.update({key: value for key, value in changes.items() if value is not None})
         event.attributes_set.removed.extend(key for key, value in changes.items() if value is None)

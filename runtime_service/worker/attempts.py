@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from holdfast.v1 import event_pb2
 from runtime_service.replay.open_entities import OpenStep
 from runtime_service.spans import run_carrier
+from runtime_service.steps.attributes import AttributesInWork
 from runtime_service.steps.runner import Attempt, Outcome, RunningAttempt
 from runtime_service.worker.batch import Start
 from runtime_service.worker.history import History
@@ -24,6 +25,7 @@ class Attempts:
         self._history = history
         self._report = report
         self._running: dict[str, RunningAttempt] = {}
+        self._attributes = AttributesInWork(lambda: dict(history.attributes), lambda: history.events)
 
     @property
     def running(self) -> Collection[str]:
@@ -42,6 +44,7 @@ class Attempts:
             first_started_ms=step.first_started_ms or started_ms,
             heartbeat_details=step.heartbeat_details,
             trace_context=run_carrier(self._history.events[0]),
+            attributes=self._attributes,
         )
         self._running[step.step_id] = self._around.runner.start(attempt, self._ended)
 

@@ -43,6 +43,15 @@ Event = event_pb2.Event
 #: Forgotten rows per write that leaves one: more than come in, so that the tables do not grow.
 _FORGET_PER_WRITE: Final = 20
 
+#: What a run that is full still takes: the end of what runs already, and the request to end it all.
+_ENDINGS: Final = frozenset(
+    {
+        event_pb2.EVENT_TYPE_STEP_COMPLETED,
+        event_pb2.EVENT_TYPE_STEP_FAILED,
+        event_pb2.EVENT_TYPE_RUN_CANCEL_REQUESTED,
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Append:
@@ -101,7 +110,7 @@ def append(tx: Transaction, request: Append, now_ms: int) -> Appended:
     _check_guard(tx, run.run_id, request.snapshot, before)
     events = batch.admit_all(tx, run, request.events, request.origin, now_ms)
     _settle_receipts(tx, request, now_ms)
-    _check_quota(run)
+    _check_quota(run, events)
     return _write(tx, run, events, request, digest, Head(before.head_seq, before.head_at), now_ms)
 
 
@@ -141,10 +150,13 @@ def _settle_receipts(tx: Transaction, request: Append, now_ms: int) -> None:
         leases.acknowledge(tx, receipt, now_ms)
 
 
-def _check_quota(run: Draft) -> None:
-    """A batch that ends the run is let through: a run that is full must still be able to end."""
-    if run.head_seq > limits.RUN_EVENTS_MAX and not run.terminal_seq:
-        raise refusals.quota_exceeded(run.run_id, "run_events", limits.RUN_EVENTS_MAX, run.head_seq)
+def _check_quota(run: Draft, events: Sequence[Event]) -> None:
+    """A batch that ends the run is let through: a run that is full must still be able to end, by a cancel as well."""
+    most = limits.RUN_EVENTS_MAX
+    if run.head_seq > most and (run.run.cancel_requested or all(type_of(event) in _ENDINGS for event in events)):
+        most += limits.RUN_EVENTS_RESERVED
+    if run.head_seq > most and not run.terminal_seq:
+        raise refusals.quota_exceeded(run.run_id, "run_events", most, run.head_seq)
     count = len(run.run.attributes)
     if count > limits.ATTRIBUTES_MAX and run.are_attributes_changed:
         raise refusals.quota_exceeded(run.run_id, "run_attributes", limits.ATTRIBUTES_MAX, count)

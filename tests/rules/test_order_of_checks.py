@@ -121,6 +121,32 @@ async def test_a_run_that_is_full_can_still_end(book: Book, monkeypatch: pytest.
     assert ended.run.guard.head_seq == 3
 
 
+async def test_a_run_that_is_full_takes_the_results_of_its_running_steps(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await book.start()
+    await book.append("run_1", write.step_created(), write.step_started())
+    monkeypatch.setattr(limits, "RUN_EVENTS_MAX", 4)
+    await book.refused("QUOTA_EXCEEDED", "run_1", write.step_completed(), write.step_created("step_more#1"))
+    ended = await book.append("run_1", write.step_completed())
+    assert ended.run.guard.head_seq == 5
+
+
+async def test_a_run_that_is_full_can_be_cancelled_with_what_its_cleanup_writes(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await book.start()
+    monkeypatch.setattr(limits, "RUN_EVENTS_MAX", 2)
+    monkeypatch.setattr(limits, "RUN_EVENTS_RESERVED", 2)
+    await book.refused("QUOTA_EXCEEDED", "run_1", write.step_created())
+    await book.append("run_1", write.cancel_requested())
+    await book.append("run_1", write.step_created())
+    refusal = await book.refused("QUOTA_EXCEEDED", "run_1", write.step_started())
+    assert refusal.detail == error_pb2.LimitExceeded(limit="run_events", max=4, actual=5)
+    ended = await book.append("run_1", write.run_cancelled())
+    assert ended.run.guard.head_seq == 5
+
+
 async def test_a_refused_call_uses_nothing_up(book: Book) -> None:
     await book.start()
     refused = [write.step_created(), write.step_completed("step_none#1")]

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from holdfast import FatalError, RetryableError, RetryPolicy, step, step_info
+from holdfast import FatalError, RetryableError, RetryPolicy, run_info, set_attributes, step, step_info
 from holdfast.context import STEP, WORKFLOW
+from holdfast.errors import LimitExceeded
 from holdfast.limits import PAYLOAD_BYTES_MAX
+from holdfast.serialization import decode_value
 from holdfast.v1 import payload_pb2
 from tests.support.attempts import DEADLINE_SECONDS, attempt_of, new_runner, now_ms, outcome_of, started
 
@@ -246,8 +248,6 @@ async def test_a_thread_slot_is_free_again_when_its_function_returned() -> None:
 
 
 async def test_attributes_set_in_a_body_are_reported_before_its_result() -> None:
-    from holdfast import set_attributes
-
     @step
     async def label() -> None:
         await set_attributes(stage="paid", attempt=None)
@@ -258,6 +258,30 @@ async def test_attributes_set_in_a_body_are_reported_before_its_result() -> None
     assert dict(first.attributes_set.set) == {"stage": "paid"}
     assert list(first.attributes_set.removed) == ["attempt"]
     assert last.HasField("step_completed")
+
+
+@pytest.mark.parametrize("is_plain", [False, True], ids=["async", "in a thread"])
+async def test_an_attempt_that_sets_too_many_attributes_bit_by_bit_is_told_at_the_call(is_plain: bool) -> None:
+    async def set_thrice() -> list[int]:
+        counts = []
+        for name in "abc":
+            try:
+                await set_attributes(**{f"{name}{number}": "x" for number in range(30)})
+            except LimitExceeded as exceeded:
+                assert (exceeded.limit, exceeded.max, exceeded.actual) == ("attributes", 64, 91)
+            counts.append(len(run_info().attributes))
+        await set_attributes(**{f"a{number}": None for number in range(30)})
+        return [*counts, len(run_info().attributes)]
+
+    @step
+    def plain() -> list[int]:
+        return asyncio.run(set_thrice())
+
+    _, reported = started(attempt_of(plain if is_plain else step(set_thrice)))
+    ended = await reported.outcome()
+    assert ended.HasField("step_completed"), ended
+    assert decode_value(list[int], ended.step_completed.output) == [31, 61, 61, 31]
+    assert [len(event.attributes_set.set) for event in reported.all[:-1]] == [30, 30, 0]
 
 
 @pytest.mark.parametrize("timeout", [None, timedelta(minutes=1)], ids=["no timeout", "with a timeout"])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from holdfast import Client, RetryPolicy, hook, set_attributes, step, step_info, workflow
-from holdfast.errors import HookNotFound, RunCancelled
+from holdfast.errors import HookNotFound, LimitExceeded, RunCancelled, RunFailed, StepFailed
 from tests.support.runtime import running_runtime
 from tests.support.store import Store
 
@@ -173,7 +173,23 @@ async def test_a_replay_that_stops_at_its_own_write_keeps_no_slot_and_loses_no_s
     assert names.count("step_started") == names.count("step_completed") == 1
 
 
-async def test_results_written_with_attributes_that_are_too_many_are_not_lost(store: Store) -> None:
+async def test_of_two_steps_that_together_set_too_many_attributes_one_is_told(store: Store) -> None:
+    TOLD.clear()
+    async with running_runtime(store.address, *ALL) as runtime, Client(runtime.address) as client:
+        run = await client.start("holding-labels_twice")
+        with pytest.raises(RunFailed) as failed:
+            await run.result(timeout="10s")
+        attributes = (await run.describe()).run.attributes
+    assert isinstance(failed.value.__cause__, StepFailed)
+    assert isinstance(failed.value.__cause__.__cause__, LimitExceeded)
+    assert len(attributes) == 40
+
+
+async def test_results_written_with_attributes_that_are_too_many_are_not_lost(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is when somebody else, whom this process has not heard of yet, has used them up."""
+    monkeypatch.setattr("holdfast.limits.ATTRIBUTES_MAX", 1_000)
     TOLD.clear()
     async with running_runtime(store.address, *ALL) as runtime, Client(runtime.address) as client:
         run = await client.start("holding-labels_twice")
