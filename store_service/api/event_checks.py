@@ -19,6 +19,9 @@ from store_service.api import checks
 from store_service.rules import payloads
 from store_service.rules.kinds import KINDS, type_of
 
+#: The path of a payload, and the payload.
+Found = tuple[str, payload_pb2.Payload]
+
 #: Causes of causes that a failure may have.
 _CAUSES_MAX: Final = 32
 
@@ -29,24 +32,24 @@ _TRACE_ENTRIES_MAX: Final = 16
 _ATTEMPTS_MAX: Final = 1_000_000
 
 
-def check_events(events: Sequence[event_pb2.Event], field: Callable[[int], str]) -> None:
-    """Check the fields of every event and bring its payloads into their stored form, in place.
+def check_events(events: Sequence[event_pb2.Event], field: Callable[[int], str]) -> list[Found]:
+    """Check the fields of every event and bring its payloads into their stored form, in place; returns the payloads.
 
     ``field`` gives the path of an event by its index. Raises Refusal INVALID_FIELD.
     """
+    found: list[Found] = []
     for index, event in enumerate(events):
-        _check_event(event, field(index))
+        found += _check_event(event, field(index))
+    return found
 
 
-def check_sizes(events: Sequence[event_pb2.Event], field: Callable[[int], str]) -> None:
-    """Check number and sizes of checked events. Raises Refusal TOO_LARGE."""
+def check_sizes(events: Sequence[event_pb2.Event], found: Sequence[Found]) -> None:
+    """Check number and sizes of checked events, and of the payloads found in them. Raises Refusal TOO_LARGE."""
     if len(events) > limits.BATCH_EVENTS_MAX:
         raise checks.too_large("batch_events", limits.BATCH_EVENTS_MAX, len(events), "events")
-    total = 0
-    for index, event in enumerate(events):
-        for path, payload in payloads.of_event(event, f"{field(index)}."):
-            check_payload_size(payload, path)
-        total += event.ByteSize()
+    for path, payload in found:
+        check_payload_size(payload, path)
+    total = sum(event.ByteSize() for event in events)
     if total > limits.BATCH_BYTES_MAX:
         raise checks.too_large("batch_bytes", limits.BATCH_BYTES_MAX, total, "the batch of events")
 
@@ -57,13 +60,14 @@ def check_payload_size(payload: payload_pb2.Payload, field: str) -> None:
         raise checks.too_large("payload_bytes", limits.PAYLOAD_BYTES_MAX, payload.size_bytes, field)
 
 
-def _check_event(event: event_pb2.Event, field: str) -> None:
+def _check_event(event: event_pb2.Event, field: str) -> list[Found]:
     arm = event.WhichOneof("attributes")
     if arm is None:
         raise invalid_field(f"{field}.attributes", f"is not set; set exactly one of {', '.join(sorted(ARMS))}")
     if arm not in ARMS:
         raise invalid_field(f"{field}.{arm}", "is written by the store only and never accepted from a client")
-    if KINDS[type_of(event)].entity is not None:
+    event.type = type_of(event)  # whatever the client says: the arm tells
+    if KINDS[event.type].entity is not None:
         checks.identifier(event.correlation_id, f"{field}.correlation_id")
     elif event.correlation_id:
         raise invalid_field(f"{field}.correlation_id", f"is {checks.shown(event.correlation_id)}; {arm} has none")
@@ -72,7 +76,7 @@ def _check_event(event: event_pb2.Event, field: str) -> None:
     if len(event.trace_context) > _TRACE_ENTRIES_MAX:
         raise invalid_field(f"{field}.trace_context", f"has more than {_TRACE_ENTRIES_MAX} entries")
     ARMS[arm](getattr(event, arm), f"{field}.{arm}")
-    payloads.normalise_event(event, field)
+    return payloads.normalise_event(event, field)
 
 
 def _run_created(created: event_pb2.RunCreated, field: str) -> None:

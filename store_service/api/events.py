@@ -90,7 +90,7 @@ def check_create(request: Any, events: Sequence[event_pb2.Event], field: Callabl
     if not events:
         raise invalid_field("events", "is empty; send at least one event")
     checks.optional_identifier(request.run_id, "run_id")
-    event_checks.check_events(events, field)
+    found = event_checks.check_events(events, field)
     _check_run_created(request.run_id, events, field)
     for name in ("state_updated_at", "state_seq", "delta_after_seq"):
         checks.optional_natural(request, name, name)
@@ -99,7 +99,7 @@ def check_create(request: Any, events: Sequence[event_pb2.Event], field: Callabl
     queue_checks.check_messages(request.messages, lambda index: f"messages[{index}]")
     checks.receipts(request.ack_receipts, "ack_receipts")
     checks.receipts(request.held_receipts, "held_receipts")
-    event_checks.check_sizes(events, field)
+    event_checks.check_sizes(events, found)
     queue_checks.check_message_sizes(request.messages, lambda index: f"messages[{index}]")
 
 

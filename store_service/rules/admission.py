@@ -73,10 +73,10 @@ def admit(
     entity = _ask_entity(question)
     placed = Event()
     placed.CopyFrom(event)
+    placed.type = event_type
     prepare = _PREPARATIONS.get(event_type)
     if prepare is not None:
         prepare(question, placed, entity)
-    placed.type = type_of(placed)
     return placed
 
 
@@ -228,6 +228,7 @@ def _prepare_hook(question: Question, placed: Event, entity: Entity | None) -> N
         return
     if not _is_conflict_recorded(question):
         raise refusals.token_conflict(holder)
+    placed.type = event_pb2.EVENT_TYPE_HOOK_CONFLICT
     placed.hook_conflict.CopyFrom(
         event_pb2.HookConflict(token=holder.token, holder_run_id=holder.run_id, holder_hook_id=holder.hook_id)
     )

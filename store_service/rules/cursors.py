@@ -13,6 +13,7 @@ import binascii
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from google.protobuf.message import Message
@@ -27,6 +28,7 @@ _CHECK_BYTES: Final = 8
 Key = Sequence[int | str]
 
 
+@lru_cache(maxsize=1024)  # every append asks for the one that the append before it gave out
 def run_cursor(run_id: str, seq: int) -> str:
     """Return the cursor right after event ``seq`` of a run; 0 is the beginning."""
     return _issue(_RUN, run_id.encode(), _number(seq))

@@ -71,13 +71,15 @@ KINDS: Final[Mapping[int, Kind]] = MappingProxyType(
     )
 )
 
-_TYPES_BY_ARM: Final = {kind.arm: event_type for event_type, kind in KINDS.items()}
+_TYPES_BY_ARM: Final[Mapping[str | None, event_pb2.EventType.ValueType]] = {
+    None: event_pb2.EVENT_TYPE_UNSPECIFIED,
+    **{kind.arm: event_pb2.EventType.ValueType(event_type) for event_type, kind in KINDS.items()},
+}
 
 
 def type_of(event: event_pb2.Event) -> event_pb2.EventType.ValueType:
     """Return the type that the event's ``attributes`` arm says; UNSPECIFIED when no arm is set."""
-    arm = event.WhichOneof("attributes")
-    return event_pb2.EventType.ValueType(_TYPES_BY_ARM[arm] if arm else 0)
+    return _TYPES_BY_ARM[event.WhichOneof("attributes")]
 
 
 def moves_marker(event: event_pb2.Event) -> bool:

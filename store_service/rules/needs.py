@@ -13,10 +13,14 @@ from store_service.rules.kinds import KINDS, type_of
 
 def of_append(request: Append) -> Needs:
     """Return the rows that every append of this shape reads: its run, the entities of its events, its receipts."""
-    kinds = ((KINDS[type_of(event)].entity, event.correlation_id) for event in request.events if type_of(event))
+    entities = []
+    for event in request.events:
+        kind = KINDS[type_of(event)].entity
+        if kind is not None:
+            entities.append((kind, event.correlation_id))
     return Needs(
         run_id=request.run_id,
-        entities=[(kind, entity_id) for kind, entity_id in kinds if kind is not None],
+        entities=entities,
         receipts=(*request.held_receipts, *request.ack_receipts),
         request_id=request.request_id,
     )

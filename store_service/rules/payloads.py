@@ -196,7 +196,12 @@ def of_entity(entity: entity_pb2.Step | entity_pb2.Hook | entity_pb2.Wait) -> Fo
     return (_STEP if isinstance(entity, entity_pb2.Step) else _HOOK)(entity, "")
 
 
-def normalise_event(event: event_pb2.Event, field: str) -> None:
-    """Bring every payload of an event into its stored form, in place. Raises Refusal INVALID_FIELD."""
-    for path, payload in of_event(event, f"{field}."):
+def normalise_event(event: event_pb2.Event, field: str) -> list[tuple[str, Payload]]:
+    """Bring every payload of an event into its stored form, in place, and return them with their paths.
+
+    Raises Refusal INVALID_FIELD.
+    """
+    found = list(of_event(event, f"{field}."))
+    for path, payload in found:
         _normalise(payload, path)
+    return found

@@ -38,6 +38,13 @@ OPENING = (
     _operation(1, write.run_created()),
 )
 
+#: What few random examples come to: a run created again, and one that has ended.
+RARE = (
+    _operation(1, write.run_created()),
+    _operation(0, write.run_cancelled()),
+    _operation(0, write.cancel_requested()),
+)
+
 
 def _events() -> st.SearchStrategy[event_pb2.Event]:
     steps, hooks = st.sampled_from(STEPS), st.sampled_from(HOOKS)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from holdfast.refusal import Refusal
 from holdfast.v1 import entity_pb2, event_pb2
@@ -21,7 +21,7 @@ from store_service.rules import clock, rebuild
 from store_service.rules.refusals import status_name
 from tests.rules.book import NOW, Book
 from tests.rules.model import Model, Refused
-from tests.rules.operations import OPENING, OPERATIONS, RUNS, Operation
+from tests.rules.operations import OPENING, OPERATIONS, RARE, RUNS, Operation
 
 T = TypeVar("T")
 SEARCH = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow], database=None)
@@ -101,6 +101,7 @@ async def search(book: Book, check: Callable[[Play, Model], None], counts: Count
         return asyncio.run_coroutine_threadsafe(work, loop).result(30)
 
     @settings(SEARCH, max_examples=EXAMPLES[book.engine.backend])
+    @example(list(RARE))
     @given(OPERATIONS)
     def examples(operations: list[Operation]) -> None:
         play = Play(book, wait, next(numbers), counts)
