@@ -45,6 +45,9 @@ log = structlog.get_logger(__name__)
 _POLL_MS: Final = 30_000
 _PAUSE_SECONDS: Final = 0.2
 
+#: Seconds that runs have at least to be given back when the process drains.
+_GIVE_BACK_SECONDS: Final = 1.0
+
 #: Messages of one claim.
 _CLAIM_MAX: Final = 50
 
@@ -138,7 +141,12 @@ class Worker:
         for hold in list(self._holds.values()):
             hold.stop()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self.options.drain_seconds)
+            await asyncio.wait(self._tasks, timeout=max(self.options.drain_seconds, _GIVE_BACK_SECONDS))
+        # The store does not answer those that are left. The channel closes next; one that tried again on it would
+        # take that for an unexpected error of its run. Their leases end by themselves.
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await draining
         self._leases.stop()
         await self.feed.stop()
