@@ -109,7 +109,8 @@ class Calls(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generi
                 # The generator is closed here, not by the garbage collector: its `finally` gives leases back.
                 async with aclosing(answering(_readable(request), context)) as messages:
                     async for message in messages:
-                        await context.write(message)
+                        if not await _written(context, message):
+                            return
 
             await self._answer(method, context, run, is_stream=True)
 
@@ -139,6 +140,16 @@ class Calls(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not generi
             self._running -= 1
             if not self._running:
                 self._is_idle.set()
+
+
+async def _written(context: Any, message: Any) -> bool:
+    """Send a message of a stream; False when the client has gone, which nobody has to be told."""
+    try:
+        await context.write(message)
+    except grpc.aio.BaseError:
+        # gRPC's own: the call was cut off before or while the message was on its way.
+        return False
+    return True
 
 
 def incident(method: str, error: Exception) -> Refusal:

@@ -83,4 +83,4 @@ async def running_cluster(folder: Path, url: str) -> AsyncIterator[Cluster]:
 
 
 def _runtime(folder: Path, name: str, store: str) -> Service:
-    return services.runtime(folder, store, name, module="tests.soak.workflows", lease=LEASE)
+    return services.runtime(folder, store, name, module="tests.soak.workflows", lease=LEASE, http="")

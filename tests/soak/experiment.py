@@ -36,7 +36,7 @@ _TOLD: Final = 60
 _CAPACITY_SECONDS_MAX: Final = 20.0
 
 #: What no service may say, whatever happens around it.
-_UNFORESEEN: Final = ("Traceback", "run blocked", "internal error")
+_UNFORESEEN: Final = ("Traceback", "run blocked", "internal error", "a call failed")
 
 
 @dataclass(frozen=True, slots=True)
