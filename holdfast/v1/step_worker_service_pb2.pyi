@@ -27,6 +27,26 @@ class StepTask(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class TraceContextEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TASK_TOKEN_FIELD_NUMBER: _builtins.int
     RUN_ID_FIELD_NUMBER: _builtins.int
     STEP_ID_FIELD_NUMBER: _builtins.int
@@ -38,6 +58,7 @@ class StepTask(_message.Message):
     HEARTBEAT_TIMEOUT_FIELD_NUMBER: _builtins.int
     LAST_HEARTBEAT_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    TRACE_CONTEXT_FIELD_NUMBER: _builtins.int
     task_token: _builtins.str
     """Proves that this worker holds the attempt; new for every attempt."""
     run_id: _builtins.str
@@ -75,6 +96,12 @@ class StepTask(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Time of STEP_CREATED."""
 
+    @_builtins.property
+    def trace_context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """W3C trace context of the run (traceparent, and tracestate where there is one): the parent for the
+        span of the attempt. Empty when nobody traces the run.
+        """
+
     def __init__(
         self,
         *,
@@ -89,10 +116,11 @@ class StepTask(_message.Message):
         heartbeat_timeout: _duration_pb2.Duration | None = ...,
         last_heartbeat: _payload_pb2.Payload | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        trace_context: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deadline", b"deadline", "heartbeat_timeout", b"heartbeat_timeout", "input", b"input", "last_heartbeat", b"last_heartbeat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "create_time", b"create_time", "deadline", b"deadline", "heartbeat_timeout", b"heartbeat_timeout", "input", b"input", "last_heartbeat", b"last_heartbeat", "run_id", b"run_id", "step_id", b"step_id", "step_name", b"step_name", "task_token", b"task_token", "workflow_name", b"workflow_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "create_time", b"create_time", "deadline", b"deadline", "heartbeat_timeout", b"heartbeat_timeout", "input", b"input", "last_heartbeat", b"last_heartbeat", "run_id", b"run_id", "step_id", b"step_id", "step_name", b"step_name", "task_token", b"task_token", "trace_context", b"trace_context", "workflow_name", b"workflow_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -91,6 +91,7 @@ def as_task(taken: Taken) -> pb.StepTask:
         heartbeat_timeout=milliseconds(token.silence_ms) if token.silence_ms else None,
         last_heartbeat=taken.last_heartbeat,
         create_time=step.create_time,
+        trace_context=token.address.trace_context,
     )
 
 

@@ -48,4 +48,4 @@ RETRY_DELAY_MS_MAX: Final = 7 * 24 * 3_600_000
 #: Characters of a worker's name and of a reason.
 WORKER_CHARS_MAX: Final = 256
 REASON_CHARS_MAX: Final = 512
-TOKEN_CHARS_MAX: Final = 4_096
+TOKEN_CHARS_MAX: Final = 8_192

@@ -13,11 +13,18 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
+from holdfast.tracing import NOBODY, Carrier
 from holdfast.v1 import event_pb2, queue_service_pb2
 from runtime_service.names import STEP_WATCH_QUEUE, step_queue
 from runtime_service.tasks.limits import DELIVERIES_MAX
 
 _DIGEST_CHARS: Final = 16
+
+#: The fields of an address that may be empty, named as the headers of W3C Trace Context.
+_TRACE: Final = ("traceparent", "tracestate")
+
+#: Characters of one of them: what everybody has to pass on. A longer one is left out.
+_TRACE_CHARS: Final = range(1, 513)
 
 
 class Unreadable(ValueError):
@@ -26,19 +33,31 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TaskAddress:
-    """Which step a task is of. ``queue`` is the step's, as declared."""
+    """Which step a task is of. ``queue`` is the step's, as declared.
+
+    ``traceparent`` and ``tracestate`` are the run's trace context, "" for none: whoever runs the attempt goes on in the
+    same trace. Baggage stays in the log, for it may be long.
+    """
 
     run_id: str
     step_id: str
     step_name: str
     workflow_name: str
     queue: str
+    traceparent: str = ""
+    tracestate: str = ""
 
     @classmethod
-    def of(cls, run_id: str, workflow_name: str, created: event_pb2.Event) -> Self:
-        """Build from a step_created event."""
+    def of(cls, run_id: str, workflow_name: str, created: event_pb2.Event, trace: Carrier = NOBODY) -> Self:
+        """Build from a step_created event, and the carrier of its run."""
         step = created.step_created
-        return cls(run_id, created.correlation_id, step.step_name, workflow_name, step.queue)
+        address = (run_id, created.correlation_id, step.step_name, workflow_name, step.queue)
+        return cls(*address, **{key: trace[key] for key in _TRACE if len(trace.get(key, "")) in _TRACE_CHARS})
+
+    @property
+    def trace_context(self) -> dict[str, str]:
+        """The carrier of the run, as far as it travels with the task."""
+        return {key: value for key in _TRACE if (value := getattr(self, key))}
 
     @property
     def group(self) -> str:
@@ -62,12 +81,12 @@ class Watched:
 
 def task_message(address: TaskAddress, *, due_ms: int | None = None) -> queue_service_pb2.NewQueueMessage:
     """Build the task of the next attempt of a step, to be handed out from ``due_ms`` on. Its id becomes the task's."""
-    return _message(address.message_queue, asdict(address), due_ms, group=address.group)
+    return _message(address.message_queue, _told(address), due_ms, group=address.group)
 
 
 def watch_message(watched: Watched, due_ms: int) -> queue_service_pb2.NewQueueMessage:
     """Build the look at an attempt that is to be taken at ``due_ms``."""
-    body = {**asdict(watched.address), "attempt": watched.attempt, "task_id": watched.task_id}
+    body = {**_told(watched.address), "attempt": watched.attempt, "task_id": watched.task_id}
     return _message(STEP_WATCH_QUEUE, body, due_ms)
 
 
@@ -95,6 +114,10 @@ def _message(
     return message
 
 
+def _told(address: TaskAddress) -> dict[str, Any]:
+    return {name: value for name, value in asdict(address).items() if value}
+
+
 def _body(message: queue_service_pb2.QueueMessage) -> dict[str, Any]:
     try:
         body = json.loads(message.payload.text)
@@ -106,7 +129,7 @@ def _body(message: queue_service_pb2.QueueMessage) -> dict[str, Any]:
 
 
 def _address(body: dict[str, Any]) -> TaskAddress:
-    values = [body.get(name) for name in TaskAddress.__slots__]
-    if not all(isinstance(value, str) and value for value in values):
+    values = {name: body.get(name, "" if name in _TRACE else None) for name in TaskAddress.__slots__}
+    if not all(isinstance(value, str) and (value or name in _TRACE) for name, value in values.items()):
         raise Unreadable(f"it needs {', '.join(TaskAddress.__slots__)}")
-    return TaskAddress(*map(str, values))
+    return TaskAddress(**{name: str(value) for name, value in values.items()})

@@ -187,6 +187,7 @@ class OwnTasks:
             run=_run_info(run),
             first_started_ms=first_ms,
             heartbeat_details=None if details is None else store.sealing.open(details),
+            trace_context=taken.token.address.trace_context,
         )
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import structlog
 
@@ -200,14 +200,10 @@ class Taking:
         bounds = policy.bounds(step, now_ms)
         token = TaskToken(
             receipt=leased.receipt,
-            run_id=address.run_id,
-            step_id=address.step_id,
-            step_name=address.step_name,
-            workflow_name=address.workflow_name,
-            queue=address.queue,
             attempt=step.attempt + 1,
             silence_ms=bounds.silence_ms,
             deadline_ms=bounds.deadline_ms,
+            **asdict(address),
         )
         lease_ms = self._own_lease_ms or token.lease_ms(now_ms)
         create = store_service_pb2.CreateEventRequest(

@@ -35,11 +35,13 @@ class TaskToken:
     attempt: int
     silence_ms: int
     deadline_ms: int
+    traceparent: str = ""
+    tracestate: str = ""
 
     @property
     def address(self) -> TaskAddress:
         """Which step it is of."""
-        return TaskAddress(self.run_id, self.step_id, self.step_name, self.workflow_name, self.queue)
+        return TaskAddress(**{name: getattr(self, name) for name in TaskAddress.__slots__})
 
     @property
     def task_id(self) -> str:
@@ -58,7 +60,11 @@ class TaskToken:
 
     def written(self) -> str:
         """Return the token as text."""
-        return base64.urlsafe_b64encode(json.dumps([_FORM, *astuple(self)], separators=(",", ":")).encode()).decode()
+        values = [_FORM, *astuple(self)]
+        while values[-1] == "":
+            # An untraced run's token is one that runtimes of before tracing can read.
+            values.pop()
+        return base64.urlsafe_b64encode(json.dumps(values, separators=(",", ":")).encode()).decode()
 
 
 def read_token(text: str, field: str = "task_token") -> TaskToken:

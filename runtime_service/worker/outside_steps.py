@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from holdfast.queues import goes_out
 from holdfast.v1 import event_pb2, payload_pb2, queue_service_pb2
 from runtime_service.replay.open_entities import OpenStep
+from runtime_service.spans import run_carrier
 from runtime_service.tasks.messages import TaskAddress, task_message
 from runtime_service.worker.history import History
 from runtime_service.worker.surroundings import Surroundings
@@ -42,7 +43,10 @@ class OutsideSteps:
         """Build the tasks of the steps that these decisions create."""
         for event in decisions:
             if event.HasField("step_created") and goes_out(event.step_created.queue) and self._hands_out:
-                yield task_message(TaskAddress.of(self._history.run_id, self._history.workflow_name, event))
+                created = self._history.events[0]
+                # Without a tracer here the context of whoever started the run is passed on.
+                trace = run_carrier(created) or created.trace_context
+                yield task_message(TaskAddress.of(self._history.run_id, self._history.workflow_name, event, trace))
 
     def called_off(self, steps: Iterable[OpenStep]) -> Iterator[event_pb2.Event]:
         """Build the ends of those recorded steps that the workflow, by the log alone, no longer waits for."""

@@ -45,6 +45,8 @@ export interface Step {
   idempotencyKey: string;
   /** What an earlier attempt reported last; undefined when there is nothing. */
   lastHeartbeat: unknown;
+  /** W3C trace context of the run (`traceparent`, `tracestate`): the parent for a span of the attempt; {} when untraced. */
+  traceContext: { [key: string]: string };
   /** Aborted when nobody waits for the step any more, or another worker has it. */
   signal: AbortSignal;
   /** Report progress, for the next attempt should this one die. Signs of life are sent without it, too. */
@@ -177,6 +179,7 @@ export class StepWorker {
       attempt: task.attempt,
       idempotencyKey: `${task.runId}:${task.stepId}`,
       lastHeartbeat: decode(task.lastHeartbeat),
+      traceContext: task.traceContext,
       signal: abort.signal,
       heartbeat: (details) => {
         held.details = details;
