@@ -60,7 +60,7 @@ class ReplayLoop(asyncio.AbstractEventLoop):
         #: The first error that must stop the replay although no task hands it on.
         self.fatal: NotDeterministic | None = None
 
-    def run_until_quiet(self, *, is_replayed: bool = False) -> None:
+    def run_until_quiet(self, *, is_replayed: bool) -> None:
         """Run callbacks until none is ready.
 
         Raises NotDeterministic when the workflow never comes to rest or when a callback reached outside.

@@ -76,9 +76,10 @@ def _gathering_hash(self: Any) -> int:
     loop = self.get_loop()
     if not _is_ours(loop):
         return object.__hash__(self)
-    if "number" not in self.__dict__:
-        self.number = loop.next_number()
-    number: int = self.number
+    # Not by ``__dict__``, which a future that is written in C does not show.
+    number: int | None = getattr(self, "number", None)
+    if number is None:
+        number = self.number = loop.next_number()
     return number
 
 

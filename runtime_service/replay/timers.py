@@ -23,7 +23,7 @@ _ROUNDING_MS = 0.01
 class DurableTimer(asyncio.TimerHandle):
     """The handle that ``call_later`` returns."""
 
-    __slots__ = ("command", "resume_ms", "wait_id")
+    __slots__ = ("command", "wait_id")
 
     def __init__(
         self,
@@ -37,7 +37,6 @@ class DurableTimer(asyncio.TimerHandle):
     ) -> None:
         super().__init__(resume_ms / 1000, callback, args, loop, context)
         self.wait_id = wait_id
-        self.resume_ms = resume_ms
         self.command = command
 
 

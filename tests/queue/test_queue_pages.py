@@ -7,6 +7,7 @@ import pytest
 from holdfast.refusal import Refusal
 from holdfast.v1 import payload_pb2
 from store_service import limits
+from store_service.rules.queue import redrive
 from store_service.rules.queue_reading import Page, list_messages
 from tests.support.queue_bench import QUEUE, Bench
 
@@ -42,3 +43,22 @@ async def test_a_queue_that_never_had_a_message_is_not_found(bench: Bench) -> No
     with pytest.raises(Refusal) as caught:
         await bench.engine.read(lambda reader: list_messages(reader, page(10, queue="nobody"), bench.now_ms))
     assert caught.value.reason == "RESOURCE_NOT_FOUND"
+
+
+@pytest.mark.parametrize(("spare_bytes", "count"), [(-1, 2), (0, 2), (1, 3)])
+async def test_a_page_that_is_filled_to_the_byte_ends_there(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, spare_bytes: int, count: int
+) -> None:
+    for _ in range(5):
+        await bench.send("x" * 1000)
+    found, _ = await bench.engine.read(lambda reader: list_messages(reader, page(5), bench.now_ms))
+    two = sum(it.ByteSize() for it in found[:2])
+    monkeypatch.setattr(limits, "PAGE_BYTES_MAX", two + spare_bytes)
+    assert (await numbers_of(bench, 100))[0] == count
+
+
+@pytest.mark.parametrize("message_ids", [[], ["message_1"]])
+async def test_nothing_is_redriven_in_a_queue_that_never_had_a_message(bench: Bench, message_ids: list[str]) -> None:
+    with pytest.raises(Refusal) as caught:
+        await bench.engine.write(lambda tx: redrive(tx, "nobody", message_ids, bench.now_ms))
+    assert (caught.value.reason, "nobody" in caught.value.message) == ("RESOURCE_NOT_FOUND", True)

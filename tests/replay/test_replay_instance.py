@@ -8,11 +8,12 @@ import json
 import sys
 import weakref
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
-from holdfast import patched, sleep, step, workflow
+from holdfast import hook, patched, sleep, step, workflow
 from holdfast.context import WORKFLOW
 from holdfast.definitions import WorkflowDefinition
 from holdfast.v1 import event_pb2
@@ -188,3 +189,93 @@ def test_code_was_here_before_when_a_replay_wrote_what_comes_next(kind: str, ori
         instance.deliver(told)
     assert answers == [answer]
     instance.evict()
+
+
+def test_nothing_that_hangs_in_its_cleanup_runs_after_the_end() -> None:
+    ran: list[str] = []
+
+    @workflow(name="instance.hangs_in_cleanup")
+    async def hangs_in_cleanup() -> None:
+        async def background(inbox: Any) -> None:
+            try:
+                await work(1)
+            finally:
+                await inbox
+                ran.append("never")
+
+        task = asyncio.create_task(background(hook(int)))
+        await work(2)
+        del task
+
+    run = Rehearsal(hangs_in_cleanup)
+    run.settle()
+    run.complete("step_instance.work#1")
+    run.settle()
+    assert run.instance.is_ended
+    run.send("hook_#1", 1)
+    assert ran == []
+
+
+def test_what_was_let_go_of_is_held_no_longer() -> None:
+    @workflow(name="instance.abandoned")
+    async def abandoned() -> None:
+        await work(1)
+
+    run = Rehearsal(abandoned)
+    loop = run.instance._parts.loop
+    assert loop.abandon() != []
+    assert loop.abandon() == []
+
+
+def test_a_wait_that_is_recorded_after_the_end_is_not_waited_for() -> None:
+    """It was asked for in the turn that ended the run, so its record comes after the code has."""
+
+    @workflow(name="instance.recorded_late")
+    async def recorded_late() -> None:
+        asyncio.get_running_loop().call_later(60, print)
+
+    run = Rehearsal(recorded_late)
+    assert arms(run.settle()) == ["wait_created", "run_completed"]
+    assert dict(run.instance.open_waits()) == {}
+
+
+def test_a_step_called_off_before_anybody_heard_of_it_leaves_no_trace() -> None:
+    @workflow(name="instance.called_off")
+    async def called_off() -> None:
+        task = asyncio.create_task(_calling())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    async def _calling() -> None:
+        await work(1)
+
+    assert arms(Rehearsal(called_off).settle()) == ["run_completed"]
+
+
+@pytest.mark.parametrize(("reason", "told"), [("too slow", "too slow"), ("", "the workflow no longer waits for it")])
+def test_an_unwanted_step_is_told_why(reason: str, told: str) -> None:
+    @workflow(name=f"instance.unwanted_{bool(reason)}")
+    async def unwanted() -> None:
+        await work(1)
+
+    run = Rehearsal(unwanted)
+    (step_now,) = run.instance.open_steps().values()
+    assert replace(step_now, is_wanted=False, cancel_reason=reason).why_unwanted == told
+    run.instance.evict()
+
+
+def test_what_gather_returns_has_a_number_that_stays_and_can_be_waited_for() -> None:
+    numbers: list[int] = []
+
+    @workflow(name="instance.gathered")
+    async def gathered() -> None:
+        first, second = asyncio.gather(work(1)), asyncio.gather(work(2))
+        numbers.extend((hash(first), hash(second), hash(first)))
+        await asyncio.wait([first, second])
+
+    for _ in range(2):
+        Rehearsal(gathered).instance.evict()
+    assert numbers[0] != numbers[1]
+    assert numbers[0] == numbers[2]
+    assert numbers[:3] == numbers[3:]

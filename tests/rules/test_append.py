@@ -139,7 +139,8 @@ async def test_decisions_need_a_started_run_which_may_lead_the_batch(book: Book)
     refusal = await book.refused("ILLEGAL_TRANSITION", "run_1", write.step_created(), write.run_started())
     assert refusal.detail is not None
     assert refusal.detail.current_status == "RUN_STATUS_PENDING"  # type: ignore[attr-defined]
-    await book.refused("ILLEGAL_TRANSITION", "run_1", write.run_failed())
+    for end in (write.run_failed(), write.run_completed()):
+        await book.refused("ILLEGAL_TRANSITION", "run_1", end)
     done = await book.append("run_1", write.run_started(), write.step_created())
     assert done.run.status == entity_pb2.RUN_STATUS_RUNNING
 

@@ -10,6 +10,7 @@ from holdfast.v1 import event_pb2
 from store_service.rules import clock
 from store_service.rules.audit import audit_log
 from store_service.rules.kinds import type_of
+from store_service.rules.rebuild import derive
 from tests.rules import book as write
 from tests.rules.book import NOW
 
@@ -83,3 +84,9 @@ def test_the_wall_time_of_an_event_may_stand_still_and_never_goes_back() -> None
     assert list(audit_log(log)) == []
     log[3].create_time.FromMilliseconds(NOW + 2)
     assert list(audit_log(log)) == ["the wall clock of 4 goes back"]
+
+
+def test_a_log_of_one_event_gives_its_run() -> None:
+    first = sound_log()[:1]
+    first[0].run_id = "run_1"
+    assert derive(first).run.run_id == "run_1"

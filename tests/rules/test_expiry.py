@@ -32,6 +32,7 @@ async def test_a_run_that_timed_out_fails_at_its_time_and_never_before(book: Boo
     event = (await log_of(book, "run_1"))[-1]
     assert (event.type, event.origin) == (event_pb2.EVENT_TYPE_RUN_FAILED, event_pb2.EVENT_ORIGIN_STORE)
     assert event.run_failed.failure.category == payload_pb2.FAILURE_CATEGORY_TIMEOUT
+    assert event.run_failed.failure.non_retryable
     assert event.occur_time.ToMilliseconds() == NOW + 2000
     row = await book.read(lambda reader: reader.run("run_1"))
     assert row is not None

@@ -175,3 +175,17 @@ async def test_a_wait_shows_when_it_fired_and_only_then(book: Book) -> None:
     cut = (await ask(book, listing.get_wait, api.GetWaitRequest(run_id="run_1", wait_id="wait_#2"))).wait
     assert (fired.status, fired.HasField("complete_time")) == (entity_pb2.WAIT_STATUS_COMPLETED, True)
     assert (cut.status, cut.HasField("complete_time")) == (entity_pb2.WAIT_STATUS_CANCELLED, False)
+
+
+@pytest.mark.parametrize(
+    ("read", "request_of"),
+    [
+        (listing.list_steps, api.ListStepsRequest),
+        (listing.list_hooks, api.ListHooksRequest),
+        (listing.list_waits, api.ListWaitsRequest),
+    ],
+)
+async def test_a_list_of_an_unknown_run_is_not_an_empty_one(book: Book, read: Read, request_of: Any) -> None:
+    with pytest.raises(Refusal) as caught:
+        await ask(book, read, request_of(run_id="run_of_nobody"))
+    assert caught.value.reason == "RUN_NOT_FOUND"

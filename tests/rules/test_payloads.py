@@ -171,3 +171,9 @@ def test_no_made_up_cursor_is_taken(text: str) -> None:
         with pytest.raises(Refusal) as caught:
             read()
         assert caught.value.reason == "INVALID_CURSOR"
+
+
+def test_a_size_is_that_of_the_bytes_or_the_one_that_was_noted() -> None:
+    assert payloads.size_bytes(Payload(text="ä")) == 2
+    assert payloads.size_bytes(Payload(data=b"\xff\xff\xff")) == 3
+    assert payloads.size_bytes(Payload(size_bytes=7)) == 7

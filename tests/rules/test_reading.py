@@ -180,3 +180,14 @@ async def test_payloads_come_in_the_view_asked_for(book: Book) -> None:
     assert (omitted.WhichOneof("body"), omitted.size_bytes) == (None, 13)
     opened = await shown(payload_pb2.PAYLOAD_VIEW_VALUE)
     assert opened.value.struct_value.fields["a"].list_value.values[1].number_value == 2.5
+
+
+@pytest.mark.parametrize(("spare_bytes", "count"), [(-1, 2), (0, 2), (1, 3)])
+async def test_a_page_ends_with_the_event_that_fills_it(
+    book: Book, monkeypatch: pytest.MonkeyPatch, spare_bytes: int, count: int
+) -> None:
+    await five_events(book)
+    whole = await listed(book)
+    two = sum(event.ByteSize() for event in whole.events[:2])
+    monkeypatch.setattr(limits, "PAGE_BYTES_MAX", two + spare_bytes)
+    assert seqs(await listed(book)) == list(range(1, count + 1))

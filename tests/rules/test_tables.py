@@ -85,3 +85,11 @@ def test_every_payload_of_an_event_is_found(arm: str) -> None:
             getattr(content, field.name).text = "1"
     found = {path for path, _ in payloads.of_event(event)}
     assert found == set(_payload_paths(content.DESCRIPTOR, f"{arm}."))
+
+
+def test_what_a_replay_concludes_is_a_decision_and_nothing_else_is() -> None:
+    decisions = {kind.arm for kind in KINDS.values() if kind.is_decision}
+    assert decisions == {
+        *("run_completed", "run_failed", "run_cancelled", "step_created", "hook_created", "hook_disposed"),
+        *("hook_conflict", "wait_created", "wait_completed", "attributes_set", "patch_applied"),
+    }

@@ -182,3 +182,23 @@ async def test_every_refusal_names_its_numbers_in_the_metadata(book: Book) -> No
         "current_status": "STEP_STATUS_PENDING",
         "attempted": "step_completed",
     }
+
+
+async def test_a_step_that_waits_for_its_retry_is_pending_again(book: Book) -> None:
+    await book.start()
+    done = await book.append(
+        "run_1", write.step_created(), write.step_started(), write.step_retrying(retry_ms=NOW + 10)
+    )
+    step = done.entities[-1]
+    assert isinstance(step, entity_pb2.Step)
+    assert (step.status, step.attempt) == (entity_pb2.STEP_STATUS_PENDING, 1)
+    assert step.retry_time.ToMilliseconds() == NOW + 10
+
+
+async def test_an_entity_that_exists_is_told_with_what_to_do(book: Book) -> None:
+    await book.start()
+    await book.append("run_1", write.step_created())
+    same = await book.refused("ENTITY_EXISTS", "run_1", write.step_created())
+    other = await book.refused("ENTITY_EXISTS", "run_1", write.step_created(input=write.text("7")))
+    assert "take it for done" in same.message
+    assert "use another id" in other.message

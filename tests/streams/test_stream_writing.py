@@ -77,8 +77,9 @@ async def test_without_a_writer_id_nothing_is_recognised(flow: Flow) -> None:
 async def test_a_closed_stream_takes_no_more_chunks_and_closes_again_without_a_word(flow: Flow) -> None:
     await flow.write(b"a")
     assert (await flow.close()).closed
-    with refused("STREAM_CLOSED"):
-        await flow.write(b"b")
+    for fields in ({}, {"close": True}):
+        with refused("STREAM_CLOSED"):
+            await flow.write(b"b", **fields)
     assert (await flow.close()).next_index == 1
     assert await flow.snapshot() == [b"a"]
 
