@@ -22,7 +22,7 @@ from holdfast.errors import HoldfastError, LoadFailed, NotReady
 from holdfast.queues import EVERY_QUEUE
 from holdfast.serving import CannotListen, log_to_stderr, wait_for_signal
 from runtime_service.replay import guard
-from runtime_service.server import serve
+from runtime_service.server import RunningRuntime, serve
 from runtime_service.settings import RuntimeSettings
 
 log = structlog.get_logger(__name__)
@@ -56,6 +56,12 @@ def main(
         str | None,
         typer.Option(help="What the URLs of webhooks begin with. [env HOLDFAST_PUBLIC_URL; that of --http]"),
     ] = None,
+    ui: Annotated[
+        bool | None,
+        typer.Option(
+            "--ui/--no-ui", help="Pages for people at the HTTP address: runs with their values. [env HOLDFAST_UI; off]"
+        ),
+    ] = None,
     concurrency: Annotated[
         int | None, typer.Option(help="Step attempts that run at once. [env HOLDFAST_CONCURRENCY; 100]")
     ] = None,
@@ -74,6 +80,7 @@ def main(
         "store": store,
         "http": http,
         "public_url": public_url,
+        "ui": ui,
         "concurrency": concurrency,
         "lease": lease,
         "queue": queue,
@@ -131,10 +138,16 @@ async def _serve_until_signal(settings: RuntimeSettings) -> None:
         return
     runtime = await starting
     collector.settle()
-    http = f", http {runtime.http.address}" if runtime.http is not None else ""
-    print(f"holdfast runtime listening on {runtime.address} (store {settings.store}{http})", flush=True)
+    print(f"holdfast runtime listening on {runtime.address} (store {settings.store}{_of_http(runtime)})", flush=True)
     await signalled
     await runtime.drain()
+
+
+def _of_http(runtime: RunningRuntime) -> str:
+    if runtime.http is None:
+        return ""
+    ui = f", ui {runtime.http.scheme}://{runtime.http.address}/" if runtime.http.has_ui else ""
+    return f", http {runtime.http.address}{ui}"
 
 
 def _refuse(message: str, code: int = WRONG_USE) -> NoReturn:

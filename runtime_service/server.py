@@ -20,6 +20,7 @@ from holdfast.definitions import Registry
 from holdfast.errors import HoldfastError
 from holdfast.installed import installed_version
 from holdfast.sealing import Sealing, named_codec
+from holdfast.security.exposure import is_loopback
 from holdfast.security.namespaces import DEFAULT
 from holdfast.serving import CannotListen, Server
 from holdfast.v1 import (
@@ -93,7 +94,8 @@ async def serve(settings: RuntimeSettings, registry: Registry) -> RunningRuntime
     try:
         address = await server.start(settings.listen)
         if http is not None:
-            await http.start(front, _door(server, settings))
+            await http.start(front, _door(server, settings), has_ui=settings.ui)
+            _tell_of_ui(http, settings)
         told = await _wait_for_store(settings)
         front.store_id, front.namespace = told.store_id, told.namespace or DEFAULT
         store.count_on(front.namespace)
@@ -121,6 +123,16 @@ def _door(server: Server, settings: RuntimeSettings) -> Door:
     from runtime_service.http.door import Door
 
     return Door(server.access, settings.metrics, server.namespaces)
+
+
+def _tell_of_ui(http: HttpPort, settings: RuntimeSettings) -> None:
+    if settings.ui and not settings.asks_for_credentials and not is_loopback(http.address):
+        log.warning(
+            "ANYBODY who reaches this address may read every run: set HOLDFAST_TOKEN or another credential, or leave "
+            "the pages off",
+            address=http.address,
+            see="docs/security.md",
+        )
 
 
 async def _close(http: HttpPort | None, front: Front) -> None:

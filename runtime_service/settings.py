@@ -39,6 +39,7 @@ class RuntimeSettings(SecuritySettings):
     public_url: str = Field("", validation_alias=_from("HOLDFAST_PUBLIC_URL"))
     http_tls: bool = Field(False, validation_alias=_from("HOLDFAST_HTTP_TLS"))
     metrics: Literal["open", "credentials", "off"] = Field("credentials", validation_alias=_from("HOLDFAST_METRICS"))
+    ui: bool = Field(False, validation_alias=_from("HOLDFAST_UI"))
     codec: str = Field("", validation_alias=_from("HOLDFAST_CODEC"))
     concurrency: int = Field(100, ge=1, le=10_000, validation_alias=_from("HOLDFAST_CONCURRENCY"))
     lease: str = Field("15s", validation_alias=_from("HOLDFAST_LEASE"))

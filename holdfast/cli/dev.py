@@ -23,7 +23,9 @@ from holdfast.cli.processes import Service, ServiceEnded
 from holdfast.cli.services import runtime_command, store_command
 from holdfast.queues import EVERY_QUEUE
 
-_HTTP: Final = re.compile(r"http (\S+?)\)")
+#: What a runtime says of its HTTP port when it serves.
+_HTTP: Final = re.compile(r"http ([^\s,)]+)")
+_UI: Final = re.compile(r"ui ([^\s,)]+)")
 
 
 def dev(
@@ -89,6 +91,8 @@ async def _develop(
         if "HOLDFAST_QUEUE" not in os.environ:
             # Everything in one place: no step waits for another process, whatever its queue.
             command = [*command, "--queue", EVERY_QUEUE]
+        if "HOLDFAST_UI" not in os.environ:
+            command = [*command, "--ui"]
         return await _keep_runtime(command, changed if folders else None, stopping) or await store.stop()
     finally:
         for task in aside:
@@ -132,6 +136,8 @@ async def _keep_runtime(command: Sequence[str], changed: asyncio.Event | None, s
             _say(f"runtime  {runtime.address}")
             if found := _HTTP.search(runtime.greeting):
                 _say(f"http     {found[1]}  (webhooks, /healthz, /readyz, /metrics)")
+            if found := _UI.search(runtime.greeting):
+                _say(f"ui       {found[1]}")
             await _first(runtime.wait(), *(reason.wait() for reason in reasons))
         finally:
             await runtime.stop()

@@ -4,6 +4,7 @@
     GET /healthz            200 while the process is alive
     GET /readyz             200 while it takes work and its store answers, else 503
     GET /metrics            counts, in the format of Prometheus   metrics.py, door.py
+    GET / and below         pages for people, if they are on      runtime_service/ui
 
 Owns the routes and their counting. A proxy that is open to the world should pass /webhooks/ on and nothing else.
 """
@@ -11,7 +12,7 @@ Owns the routes and their counting. A proxy that is open to the world should pas
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -36,7 +37,7 @@ _METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 class App:
     """The routes over one runtime. ``is_serving`` is set once the worker claims runs."""
 
-    def __init__(self, front: Front, replies: Replies, door: Door) -> None:
+    def __init__(self, front: Front, replies: Replies, door: Door, *, has_ui: bool = False) -> None:
         self.is_serving = False
         self._door = door
         self._front = front
@@ -47,6 +48,7 @@ class App:
                 self._route("/healthz", "healthz", self._health),
                 self._route("/readyz", "readyz", self._readiness),
                 *([self._route("/metrics", "metrics", self._text_of_metrics)] if door.has_metrics else []),
+                *(self._pages(front, door) if has_ui else []),
             ]
         )
 
@@ -57,6 +59,13 @@ class App:
             return response
 
         return Route(path, counted, methods=methods, name=name)
+
+    def _pages(self, front: Front, door: Door) -> Iterator[Route]:
+        # The template library is loaded by those who want pages.
+        from runtime_service.ui.pages import Pages
+
+        for path, (name, endpoint) in Pages(front, door).routes.items():
+            yield self._route(path, name, endpoint)
 
     async def _health(self, request: Request) -> Response:
         return PlainTextResponse("ok\n")

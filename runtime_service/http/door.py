@@ -1,14 +1,17 @@
-"""Who may see the counts of a runtime over HTTP, and the TLS of its port.
+"""Who may see the counts and the pages of a runtime over HTTP, and the TLS of its port.
 
-Owns both answers. /metrics is open to all, asks for a credential with the role ``read``, or is not there; webhooks are
-known by their token alone, and health by nothing. A client of another namespace sees no counts either. New
-certificates are taken at the next handshake, as on the gRPC port (``holdfast/security/certificates.py``).
+Owns both answers. /metrics is open to all, asks for a credential with the role ``read``, or is not there; the pages
+ask for one as a browser can give it (``ui/gate.py``); webhooks are known by their token alone, and health by nothing.
+A token is sent as Bearer, or as the password of Basic, whose user may be anything. A client of another namespace sees
+neither. New certificates are taken at the next handshake, as on the gRPC port (``holdfast/security/certificates.py``).
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from starlette.requests import Request
@@ -27,9 +30,14 @@ OFF: Final = "off"
 
 _WHO: Final = {"www-authenticate": "Bearer"}
 
+#: Makes a browser ask whoever sits before it. The one header may name several ways; browsers take Basic.
+_WHO_OF_PEOPLE: Final = {"www-authenticate": 'Basic realm="holdfast: the password is a token", charset="UTF-8"'}
+
+_BASIC: Final = "basic "
+
 
 class Door:
-    """Lets requests for the counts in. ``access`` None: there are no credentials to ask for."""
+    """Lets requests for the counts and the pages in. ``access`` None: there are no credentials to ask for."""
 
     def __init__(self, access: Access | None, metrics: str, namespaces: Namespaces) -> None:
         self._access = access
@@ -38,22 +46,44 @@ class Door:
         self.has_metrics = metrics != OFF
         self._asks = access is not None and metrics != OPEN
 
+    @property
+    def knows_clients(self) -> bool:
+        """Whether there are credentials to ask for."""
+        return self._access is not None
+
     def refusal(self, request: Request) -> Response | None:
         """Return what a request for the counts is told instead; None lets it in."""
-        if not self._asks or self._access is None:
+        return self._refused(request, READ, _WHO) if self._asks else None
+
+    def refusal_to_person(self, request: Request, role: str) -> Response | None:
+        """The same for a page, which needs ``role``: a browser is told to ask for a token."""
+        return self._refused(request, role, _WHO_OF_PEOPLE)
+
+    def _refused(self, request: Request, role: str, who: Mapping[str, str]) -> Response | None:
+        if self._access is None:
             return None
         try:
-            token = bearer_token((("authorization", request.headers.get("authorization", "")),))
-            client = self._access.client_of(token)
+            client = self._access.client_of(_token_of(request))
         except Refusal:
-            return PlainTextResponse("send `Authorization: Bearer <token>`\n", 401, _WHO)
-        if READ not in client.roles:
-            return PlainTextResponse("the token lacks the role read\n", 403)
+            return PlainTextResponse("send `Authorization: Bearer <token>`\n", 401, who)
+        if role not in client.roles:
+            return PlainTextResponse(f"the token lacks the role {role}\n", 403)
         try:
             self._namespaces.require(client)
         except Refusal as refusal:
             return PlainTextResponse(f"{refusal.message}\n", 403)
         return None
+
+
+def _token_of(request: Request) -> str:
+    """Return the token that came with a request, "" when there is none."""
+    shown = request.headers.get("authorization", "")
+    if shown[: len(_BASIC)].lower() != _BASIC:
+        return bearer_token((("authorization", shown),))
+    try:
+        return base64.b64decode(shown[len(_BASIC) :], validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
 
 
 def renewed_context(cert: str, key: str) -> ssl.SSLContext:

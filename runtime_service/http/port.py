@@ -35,6 +35,8 @@ class HttpPort:
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self._app: App | None = None
+        #: Whether there are pages for people.
+        self.has_ui = False
         self._replies: Replies | None = None
 
     @property
@@ -47,10 +49,11 @@ class HttpPort:
         """What a URL of this port begins with."""
         return "http" if self._tls is None else "https"
 
-    async def start(self, front: Front, door: Door) -> None:
-        """Begin to answer; /readyz says 503 until ``set_serving``."""
+    async def start(self, front: Front, door: Door, *, has_ui: bool = False) -> None:
+        """Begin to answer, with pages for people if asked; /readyz says 503 until ``set_serving``."""
         self._replies = Replies(front.store, queue_name(f"{socket.gethostname()} {self.address}"), front.worker.clock)
-        self._app = App(front, self._replies, door)
+        self.has_ui = has_ui
+        self._app = App(front, self._replies, door, has_ui=has_ui)
         config = uvicorn.Config(
             self._app.asgi,
             lifespan="off",

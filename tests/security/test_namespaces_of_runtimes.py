@@ -145,12 +145,13 @@ async def test_the_counts_of_a_runtime_are_for_readers_of_its_namespace(tmp_path
     options: dict[str, Any] = {"store_token": token("clerk"), "clients_file": listed, "http": "127.0.0.1:0"}
     async with (
         store_of(tmp_path, "billing", "shop", clients_file=listed) as store,
-        running_runtime(store.address, settle, **options) as runtime,
+        running_runtime(store.address, settle, **options, ui=True) as runtime,
     ):
         assert runtime.http is not None
-        url = f"http://{runtime.http.address}/metrics"
-        codes = {name: await asyncio.to_thread(_status, url, token(name)) for name in ("clerk", "seller")}
-        assert codes == {"clerk": 200, "seller": 403}
+        for page in ("/metrics", "/"):
+            url = f"http://{runtime.http.address}{page}"
+            codes = {name: await asyncio.to_thread(_status, url, token(name)) for name in ("clerk", "seller")}
+            assert codes == {"clerk": 200, "seller": 403}
 
 
 def _status(url: str, shown: str) -> int:
