@@ -143,8 +143,10 @@ class WorkflowContext(Protocol):
 class StepContext(Protocol):
     """What a step body can reach."""
 
-    info: StepInfo
     last_heartbeat: Any
+
+    @property
+    def info(self) -> StepInfo: ...
 
     @property
     def run(self) -> RunInfo:

@@ -11,6 +11,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeVar
 
@@ -70,7 +71,7 @@ class StepDefinition:
     @property
     def is_async(self) -> bool:
         """True for an ``async def``; a plain ``def`` runs in a thread."""
-        return inspect.iscoroutinefunction(self.function)
+        return _is_async(self.function)
 
     @property
     def source(self) -> str:
@@ -219,6 +220,11 @@ def checked_name(name: str | None, place: Place) -> str:
     if not isinstance(found, str) or not 1 <= len(found) <= NAME_CHARS_MAX or not found.isprintable():
         raise ValueError(f"name must be 1 to {NAME_CHARS_MAX} printable characters, got {found!r} ({place.source})")
     return found
+
+
+@lru_cache(maxsize=4096)
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function)
 
 
 def _summary(function: Callable[..., Any]) -> str:

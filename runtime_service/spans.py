@@ -55,6 +55,10 @@ class AttemptSpan:
         self._span.end()
 
 
+#: That of every attempt when nobody traces.
+_NO_SPAN: Final = AttemptSpan(None)
+
+
 def run_carrier(created: event_pb2.Event) -> Carrier:
     """Return the carrier of a run's span, from the first event of its log; empty when nobody traces here.
 
@@ -62,7 +66,7 @@ def run_carrier(created: event_pb2.Event) -> Carrier:
     """
     tracer = _tracer()
     if tracer is None:
-        return {}
+        return tracing.NOBODY
     started_by = dict(created.trace_context)
     if not hasattr(tracer, "id_generator"):
         return started_by
@@ -94,7 +98,7 @@ def attempt(parent: Carrier, run: RunInfo, step_id: str, step_name: str, number:
     """Begin the span of an attempt that runs now."""
     tracer = _tracer()
     if tracer is None:
-        return AttemptSpan(None)
+        return _NO_SPAN
     attributes: dict[str, str | int] = {
         "holdfast.run_id": run.run_id,
         "holdfast.workflow": run.workflow_name,

@@ -66,7 +66,7 @@ def check_attributes(attributes: Mapping[str, str]) -> None:
 
 def check_known(value: int, enum: Any, field: str) -> None:
     """Refuse a number that the enum does not have: the caller means something that we would not do."""
-    if value not in enum.values():
+    if value not in enum.DESCRIPTOR.values_by_number:
         raise invalid_field(field, f"expected one of {', '.join(enum.keys())}, got {value}")
 
 

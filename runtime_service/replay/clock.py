@@ -40,5 +40,10 @@ def stamp_ms(stamp: timestamp_pb2.Timestamp) -> int:
     return int(stamp.seconds * 1000 + stamp.nanos // 1_000_000)
 
 
+def stamp_of(epoch_ms: int) -> timestamp_pb2.Timestamp:
+    """Build a Timestamp from milliseconds; its own method takes ten times as long."""
+    return timestamp_pb2.Timestamp(seconds=epoch_ms // 1000, nanos=epoch_ms % 1000 * 1_000_000)
+
+
 def as_datetime(epoch_ms: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=epoch_ms)

@@ -11,6 +11,7 @@ import random
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 
 from holdfast.context import HookCall, RunInfo, StepCall
@@ -54,9 +55,6 @@ class ReplayContext:
         self._created_id: str
         self._started_ms: int
         self._public_url: str
-        self._random: random.Random
-        self._uuids: random.Random
-        self._span_numbers: random.Random
         #: The span of the run, which the spans of its body are children of.
         self.trace_carrier: Carrier
 
@@ -65,10 +63,6 @@ class ReplayContext:
     def run_created(self, event: event_pb2.Event) -> None:
         self._created = event.run_created
         self._created_id = event.event_id
-        # uuids have a stream of their own, so that one call more of either does not shift the other.
-        self._random = _seeded("random", event.event_id)
-        self._uuids = _seeded("uuid", event.event_id)
-        self._span_numbers = _seeded("span", event.event_id)
         self.trace_carrier = run_carrier(event)
 
     def run_started(self, event: event_pb2.Event) -> None:
@@ -103,6 +97,21 @@ class ReplayContext:
 
     def now(self) -> datetime:
         return self._clock.now()
+
+    # Each has a stream of its own, so that one call more of any does not shift the others. Seeding one takes 10 µs,
+    # and most runs want none.
+
+    @cached_property
+    def _random(self) -> random.Random:
+        return _seeded("random", self._created_id)
+
+    @cached_property
+    def _uuids(self) -> random.Random:
+        return _seeded("uuid", self._created_id)
+
+    @cached_property
+    def _span_numbers(self) -> random.Random:
+        return _seeded("span", self._created_id)
 
     def random(self) -> random.Random:
         return self._random

@@ -52,19 +52,23 @@ _guarded: Final[dict[int, Callable[..., Any]]] = {}
 _LOOP_MODULE: Final = "runtime_service.replay.loop"
 
 
-@contextmanager
-def guarded_turn(*, is_replayed: bool) -> Iterator[None]:
-    """Guard this thread until the block ends; with ``is_replayed`` what it says is dropped, see ``silence.py``."""
+def begin_turn(*, is_replayed: bool) -> bool | None:
+    """Guard this thread from now on; with ``is_replayed`` what it says is dropped, see ``silence.py``.
+
+    Returns what ``end_turn`` has to be given, in a ``finally``.
+    """
     thread = get_ident()
     outer = _turns.get(thread)
     _turns[thread] = is_replayed
-    try:
-        yield
-    finally:
-        if outer is None:
-            del _turns[thread]
-        else:
-            _turns[thread] = outer
+    return outer
+
+
+def end_turn(outer: bool | None) -> None:
+    """Let the guard be on this thread what it was before the turn."""
+    if outer is None:
+        del _turns[get_ident()]
+    else:
+        _turns[get_ident()] = outer
 
 
 @contextmanager

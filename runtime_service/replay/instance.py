@@ -97,6 +97,10 @@ class Instance:
         """Wait id → when it is due (epoch ms), for those that the workflow still waits for; a view."""
         return self._parts.timers.open
 
+    def due_wait(self, now_ms: int) -> str | None:
+        """Return the id of the recorded wait that is due first, None when none is due yet."""
+        return self._parts.timers.due(now_ms)
+
     def run_info(self) -> RunInfo:
         """Return the run as its code sees it at this point of the log."""
         return self._parts.context.run_info()

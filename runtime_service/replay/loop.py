@@ -15,15 +15,13 @@ import asyncio.tasks
 import math
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextvars import Context
 from typing import Any, Final, TypeVarTuple
 
 from holdfast.errors import NotDeterministic
-from runtime_service.replay import order
+from runtime_service.replay import guard, order
 from runtime_service.replay.clock import RunClock
-from runtime_service.replay.guard import guarded_turn
 from runtime_service.replay.limits import CALLBACKS_PER_EVENT_MAX
 from runtime_service.replay.order import ReplayFuture, ReplayTask
 from runtime_service.replay.outside import OWNERS_ONLY, REACHING_OUT, refusing
@@ -66,8 +64,16 @@ class ReplayLoop(asyncio.AbstractEventLoop):
         Raises NotDeterministic when the workflow never comes to rest or when a callback reached outside.
         """
         if self._ready:
-            with self._entered(), guarded_turn(is_replayed=is_replayed):
+            outer_loop, outer_hooks, outer_task = self._enter()
+            outer_turn = guard.begin_turn(is_replayed=is_replayed)
+            try:
                 self._run_callbacks()
+            finally:
+                guard.end_turn(outer_turn)
+                sys.set_asyncgen_hooks(*outer_hooks)
+                asyncio._set_running_loop(outer_loop)
+                if _swap_current_task and outer_loop:
+                    _swap_current_task(outer_loop, outer_task)
         if self.fatal is not None:
             raise self.fatal
 
@@ -170,19 +176,17 @@ class ReplayLoop(asyncio.AbstractEventLoop):
             if not ready:
                 return
             handle = ready.popleft()
-            if not handle._cancelled:
-                self._run(handle)
+            try:
+                if not handle._cancelled:
+                    handle._run()
+            except (SystemExit, KeyboardInterrupt):
+                # Raised by workflow code they are in its task already, and must not end the service.
+                continue
         waiting = next(iter(self.tasks), None)
         raise NotDeterministic(
             f"the workflow loops without awaiting anything durable: {CALLBACKS_PER_EVENT_MAX} callbacks after one event"
             f"{f', in {waiting.get_coro()!r}' if waiting else ''}; await a step, a hook or a sleep longer than 0"
         )
-
-    @staticmethod
-    def _run(handle: asyncio.Handle) -> None:
-        # These two, raised by workflow code, are in its task already and must not end the service.
-        with suppress(SystemExit, KeyboardInterrupt):
-            handle._run()
 
     def _call_at_ms(
         self, resume_ms: int, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
@@ -215,20 +219,14 @@ class ReplayLoop(asyncio.AbstractEventLoop):
         self.generators = [held for held in self.generators if held.ag_frame is not None]  # type: ignore[attr-defined]
         self.generators.append(generator)
 
-    @contextmanager
-    def _entered(self) -> Iterator[None]:
+    def _enter(self) -> tuple[asyncio.AbstractEventLoop | None, Any, Any]:
+        """Make this the running loop; returns what has to be put back afterwards."""
         outer_loop, outer_hooks = asyncio._get_running_loop(), sys.get_asyncgen_hooks()
         outer_task = _swap_current_task(outer_loop, None) if _swap_current_task and outer_loop else None
         asyncio._set_running_loop(self)
         # No finalizer: an abandoned generator is closed when the run ends, not when the collector finds it.
         sys.set_asyncgen_hooks(firstiter=self._begin_generator, finalizer=None)
-        try:
-            yield
-        finally:
-            sys.set_asyncgen_hooks(*outer_hooks)
-            asyncio._set_running_loop(outer_loop)
-            if _swap_current_task and outer_loop:
-                _swap_current_task(outer_loop, outer_task)
+        return outer_loop, outer_hooks, outer_task
 
 
 for _name in (*REACHING_OUT, *OWNERS_ONLY):

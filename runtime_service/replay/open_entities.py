@@ -1,6 +1,7 @@
-"""What the runtime may look at between two turns: the open steps of a run, as values.
+"""What the runtime may look at between two turns: the open steps of a run.
 
-Everything here is derived from the log by ``steps.py``; nothing is written back.
+Everything here is derived from the log by ``steps.py``, the only one who changes it; a delivery changes what others
+hold of it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from holdfast.definitions import StepDefinition
 from holdfast.v1 import entity_pb2, payload_pb2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class OpenStep:
     """A step that was called and has no result yet. Times are epoch milliseconds, None when not so.
 

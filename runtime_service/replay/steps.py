@@ -7,8 +7,8 @@ Owns the open steps and the futures that wait for them. Whether and where an att
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
+from typing import Final
 
 from holdfast.context import StepCall
 from holdfast.errors import StepFailed
@@ -31,31 +31,28 @@ class Steps:
         self._commands = commands
         self._loop = loop
         self._open: dict[str, OpenStep] = {}
+        #: Step id → step, a live view.
+        self.open: Final[Mapping[str, OpenStep]] = MappingProxyType(self._open)
         self._results: dict[str, ReplayFuture] = {}
-
-    @property
-    def open(self) -> Mapping[str, OpenStep]:
-        return MappingProxyType(self._open)
 
     def call(self, call: StepCall) -> ReplayFuture:
         """Schedule a step; the future gets its encoded output, or StepFailed."""
         step_id = self._loop.scope().step_id(call.definition.name)
         command = self._commands.emit(step_id, step_created(step_id, call), call.source)
-        self._open[step_id] = OpenStep(step_id, call.definition, call.input, queue=call.definition.queue)
+        step = self._open[step_id] = OpenStep(step_id, call.definition, call.input, queue=call.definition.queue)
         result = self._results[step_id] = self._loop.create_future()
 
         def call_off(reason: object) -> None:
-            command.is_wanted = False
-            words = "" if reason is None else str(reason)[:REASON_CHARS_MAX]
-            self._change(step_id, is_wanted=False, cancel_reason=words)
+            command.is_wanted = step.is_wanted = False
+            step.cancel_reason = "" if reason is None else str(reason)[:REASON_CHARS_MAX]
 
         result.on_cancel = call_off
         return result
 
     def close(self) -> None:
         """The run has ended: no step is wanted any more."""
-        for step_id in self._open:
-            self._change(step_id, is_wanted=False)
+        for step in self._open.values():
+            step.is_wanted = False
 
     # What the log says.
 
@@ -64,27 +61,23 @@ class Steps:
         if command is None:
             raise not_called(event, self._commands)
         check_step(event, command)
-        self._change(event.correlation_id, is_recorded=True, queue=event.step_created.queue)
+        if (step := self._open.get(event.correlation_id)) is not None:
+            step.is_recorded = True
+            step.queue = event.step_created.queue
 
     def started(self, event: event_pb2.Event) -> None:
         step = self._step(event)
-        self._change(
-            step.step_id,
-            attempt=event.step_started.attempt,
-            status=entity_pb2.STEP_STATUS_RUNNING,
-            retry_time_ms=None,
-            first_started_ms=step.first_started_ms or event_time_ms(event),
-        )
+        step.attempt = event.step_started.attempt
+        step.status = entity_pb2.STEP_STATUS_RUNNING
+        step.retry_time_ms = None
+        step.first_started_ms = step.first_started_ms or event_time_ms(event)
 
     def retrying(self, event: event_pb2.Event) -> None:
-        told = event.step_retrying
-        self._change(
-            self._step(event).step_id,
-            status=entity_pb2.STEP_STATUS_PENDING,
-            retry_time_ms=stamp_ms(told.retry_time),
-            last_failure=told.failure,
-            heartbeat_details=told.heartbeat_details if told.HasField("heartbeat_details") else None,
-        )
+        step, told = self._step(event), event.step_retrying
+        step.status = entity_pb2.STEP_STATUS_PENDING
+        step.retry_time_ms = stamp_ms(told.retry_time)
+        step.last_failure = told.failure
+        step.heartbeat_details = told.heartbeat_details if told.HasField("heartbeat_details") else None
 
     def completed(self, event: event_pb2.Event) -> None:
         _, result = self._close(event)
@@ -106,10 +99,6 @@ class Steps:
         step = self._step(event)
         del self._open[step.step_id]
         return step, self._results.pop(step.step_id)
-
-    def _change(self, step_id: str, **changes: object) -> None:
-        if step_id in self._open:
-            self._open[step_id] = replace(self._open[step_id], **changes)  # type: ignore[arg-type]
 
 
 def _step_failed(step: OpenStep, told: event_pb2.StepFailed) -> StepFailed:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from contextvars import Context
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from holdfast.v1 import event_pb2
 from runtime_service.replay.commands import Command, Commands
@@ -52,6 +52,8 @@ class Timers:
         self._commands = commands
         self._armed: dict[str, DurableTimer] = {}
         self._resume_ms: dict[str, int] = {}
+        #: Wait id → resume time in epoch ms of the timers that the workflow still waits for, a live view.
+        self.open: Final[Mapping[str, int]] = MappingProxyType(self._resume_ms)
         self._known: set[str] = set()
 
     def arm(
@@ -91,12 +93,12 @@ class Timers:
         self._resume_ms.pop(wait_id, None)
         return self._armed.pop(wait_id, None)
 
+    def due(self, now_ms: int) -> str | None:
+        """Return the id of the wait that is due first, among those that are recorded; None when none is due yet."""
+        due = [(at, wait_id) for wait_id, at in self._resume_ms.items() if at <= now_ms and wait_id in self._known]
+        return min(due)[1] if due else None
+
     def close(self) -> None:
         """The run has ended: nothing is waited for."""
         self._armed.clear()
         self._resume_ms.clear()
-
-    @property
-    def open(self) -> Mapping[str, int]:
-        """Wait id → resume time in epoch ms of the timers that the workflow still waits for."""
-        return MappingProxyType(self._resume_ms)

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,14 +42,15 @@ def fresh_context(context: AttemptContext, span: Carrier = NOBODY) -> contextvar
     """Build an empty context in which only the step and its span are set: nothing leaks in from elsewhere."""
     fresh = contextvars.Context()
     fresh.run(STEP.set, context)
-    fresh.run(make_current, span)
+    if span:
+        fresh.run(make_current, span)
     return fresh
 
 
-async def run_coroutine(call: Callable[[], Any]) -> Ending:
+async def run_coroutine(call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Ending:
     """Await what ``call`` returns. Never raises."""
     try:
-        return Returned(await call())
+        return Returned(await call(*args, **kwargs))
     except BaseException as error:
         return Raised(error)
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from holdfast.context import RunInfo, RunsPort, StepInfo, StreamPort
@@ -41,7 +42,7 @@ class AttemptContext:
         respond: Respond | None,
         runs: RunsPort | None,
     ) -> None:
-        self.info = _step_info(attempt)
+        self._attempt = attempt
         self._run = attempt.run
         self._attributes = attempt.attributes or AttributesInWork(lambda: attempt.run.attributes)
         self.details: payload_pb2.Payload | None = attempt.heartbeat_details
@@ -58,6 +59,11 @@ class AttemptContext:
     def run(self) -> RunInfo:
         """The run, with the attributes that it has now as far as this process knows."""
         return replace(self._run, attributes=self._attributes.present)
+
+    @cached_property
+    def info(self) -> StepInfo:
+        """The attempt as its body sees it."""
+        return _step_info(self._attempt)
 
     def open_stream(self, run_id: str, name: str, content_type: str) -> StreamPort:
         """Return the writing end of a stream, the same for every handle on it."""

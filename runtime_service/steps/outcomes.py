@@ -14,6 +14,7 @@ from holdfast.errors import LimitExceeded, SerializationError, StepTimeout
 from holdfast.failures import to_failure
 from holdfast.retry import next_delay_ms
 from holdfast.v1 import event_pb2, payload_pb2
+from runtime_service.replay.clock import stamp_of
 from runtime_service.steps.attempt import Attempt
 
 #: Errors of holdfast itself → who is to blame, and that no retry can help.
@@ -25,10 +26,8 @@ _CATEGORIES: Final[tuple[tuple[type[BaseException], payload_pb2.FailureCategory.
 
 def completed(attempt: Attempt, output: payload_pb2.Payload, now_ms: int) -> event_pb2.Event:
     """Build the fact that the step returned."""
-    event = _event(attempt, now_ms)
-    event.step_completed.attempt = attempt.attempt
-    event.step_completed.output.CopyFrom(output)
-    return event
+    completed = event_pb2.StepCompleted(attempt=attempt.attempt, output=output)
+    return event_pb2.Event(correlation_id=attempt.step_id, occur_time=stamp_of(now_ms), step_completed=completed)
 
 
 def failed(attempt: Attempt, failure: payload_pb2.Failure, now_ms: int) -> event_pb2.Event:
@@ -95,9 +94,7 @@ def _retrying(
 
 
 def _event(attempt: Attempt, now_ms: int) -> event_pb2.Event:
-    event = event_pb2.Event(correlation_id=attempt.step_id)
-    event.occur_time.FromMilliseconds(now_ms)
-    return event
+    return event_pb2.Event(correlation_id=attempt.step_id, occur_time=stamp_of(now_ms))
 
 
 def _category(error: BaseException) -> payload_pb2.FailureCategory.ValueType:

@@ -23,6 +23,7 @@ from holdfast.errors import SerializationError, StepTimeout
 from holdfast.serialization import decode_args, encode_result
 from holdfast.v1 import event_pb2, payload_pb2
 from runtime_service import spans
+from runtime_service.replay.clock import stamp_of
 from runtime_service.steps import outcomes
 from runtime_service.steps.attempt import Attempt, Outcome
 from runtime_service.steps.bodies import Ending, Raised, Threads, fresh_context, run_coroutine
@@ -78,9 +79,12 @@ class StepRunner:
             task.cancel()
 
     def keep(self, task: asyncio.Task[object]) -> None:
-        """Hold on to a task until it ends: the loop itself does not."""
+        """Hold on to a task until ``let_go``: the loop itself does not."""
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+    def let_go(self, task: asyncio.Task[object]) -> None:
+        """The task has ended."""
+        self._tasks.discard(task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +118,10 @@ class RunningAttempt:
         self._span = spans.attempt(
             attempt.trace_context, attempt.run, attempt.step_id, attempt.definition.name, attempt.attempt
         )
+        self._is_watched = False
         self._task = self._begin_body()
         if self._deadlines.exist:
             self._begin_watch()
-        else:
-            # Nothing but its end and a cancel to wait for: a second task for every attempt would only cost time.
-            self._task.add_done_callback(self._tell)
 
     @property
     def details(self) -> payload_pb2.Payload | None:
@@ -135,15 +137,27 @@ class RunningAttempt:
         self._is_recorded = self._is_recorded and record
         self._cancel_reason = self._cancel_reason or reason
         self._wake.set()
-        # None is removed when the body has ended already: then its end counts, and is about to be told.
-        if self._task.remove_done_callback(self._tell):
+        # A body that has ended already counts, and its end is about to be told.
+        if not self._is_watched and not self._task.done():
             self._begin_watch()
 
     def _begin_watch(self) -> None:
-        self._task.add_done_callback(lambda _: self._wake.set())
+        """Wait for more than the end of the body. Not before there is something: a task an attempt costs time."""
+        self._is_watched = True
         watch = asyncio.create_task(self._watch(self._task), name=f"attempt:{self._attempt.step_id}")
-        watch.add_done_callback(self._tell)
+        watch.add_done_callback(self._watch_ended)
         self._runner.keep(watch)
+
+    def _body_ended(self, body: asyncio.Task[Ending]) -> None:
+        self._runner.let_go(body)
+        if self._is_watched:
+            self._wake.set()
+        else:
+            self._tell(body)
+
+    def _watch_ended(self, watch: asyncio.Task[Ending | _CalledOff]) -> None:
+        self._runner.let_go(watch)
+        self._tell(watch)
 
     def _tell(self, ended: asyncio.Task[Ending | _CalledOff]) -> None:
         """Report what became of the attempt, once: ``ended`` is its body, or who watched that."""
@@ -207,7 +221,7 @@ class RunningAttempt:
     def _begin_body(self) -> asyncio.Task[Ending]:
         fresh = fresh_context(self._context, self._span.carrier)
         body = asyncio.create_task(self._body(), name=f"step:{self._attempt.step_id}", context=fresh)
-        body.add_done_callback(lambda _: self._wake.set())
+        body.add_done_callback(self._body_ended)
         self._runner.keep(body)
         return body
 
@@ -217,10 +231,10 @@ class RunningAttempt:
             positional, keywords = decode_args(definition, self._attempt.input)
         except SerializationError as error:
             return Raised(error)
-        call = functools.partial(definition.function, *positional, **keywords)
         if definition.is_async:
             self._began()
-            return await self._settled(await run_coroutine(call))
+            return await self._settled(await run_coroutine(definition.function, positional, keywords))
+        call = functools.partial(definition.function, *positional, **keywords)
         fresh = fresh_context(self._context, self._span.carrier)
         return await self._settled(await self._runner.threads.run(call, context=fresh, began=self._began))
 
@@ -241,7 +255,7 @@ class RunningAttempt:
 
     def _report_attributes(self, event: event_pb2.Event) -> None:
         if self._is_recorded:
-            event.occur_time.FromMilliseconds(self._runner.now_ms())
+            event.occur_time.CopyFrom(stamp_of(self._runner.now_ms()))
             self._report(Outcome(event))
 
 

@@ -65,6 +65,10 @@ class Batch:
         return bool(self.fed or self.decisions or self.starts)
 
     @property
+    def count(self) -> int:
+        return len(self.fed) + len(self.decisions) + len(self.starts)
+
+    @property
     def events(self) -> list[event_pb2.Event]:
         return [*self.fed, *self.decisions, *(start.event for start in self.starts)]
 
@@ -110,17 +114,15 @@ def fitting(decisions: Sequence[event_pb2.Event], *, events: int, bytes_left: in
 
 
 def committed(sent: event_pb2.Event, answer: event_pb2.Event) -> event_pb2.Event:
-    """Join what was sent (it has the payloads) with what the store assigned.
+    """Put what the store assigned into what was sent (it has the payloads), and return that: it is the event now.
 
     An answer of another kind than was sent (HOOK_CONFLICT) stands as it is.
     """
     if answer.type != kind_of(sent):
         return answer
-    event = event_pb2.Event()
-    event.CopyFrom(sent)
-    event.event_id, event.run_id, event.seq = answer.event_id, answer.run_id, answer.seq
-    event.type, event.origin = answer.type, answer.origin
-    event.create_time.CopyFrom(answer.create_time)
-    if sent.HasField("hook_created"):
-        event.hook_created.token = answer.hook_created.token
-    return event
+    sent.event_id, sent.run_id, sent.seq = answer.event_id, answer.run_id, answer.seq
+    sent.type, sent.origin = answer.type, answer.origin
+    sent.create_time.CopyFrom(answer.create_time)
+    if answer.type == event_pb2.EVENT_TYPE_HOOK_CREATED:
+        sent.hook_created.token = answer.hook_created.token
+    return sent

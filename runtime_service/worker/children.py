@@ -39,6 +39,8 @@ class Children:
     async def answers(self, steps: Iterable[OpenStep]) -> Mapping[str, event_pb2.Event]:
         """Return step id → result for those waits among the open steps whose child has ended. Raises for the store."""
         waits = [it for it in steps if it.definition is AWAIT_RUN and it.is_recorded and it.is_wanted]
+        if not waits and not self._children:
+            return {}
         awaited = {step.step_id: _child_id(step) for step in waits}
         self._follow(set(awaited.values()))
         await asyncio.gather(*(self._read(child) for child in self._children.values() if not child.is_read))

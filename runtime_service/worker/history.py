@@ -6,8 +6,9 @@ the gap for good, and no watermark could see it (hazard 4), so a gap is an error
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final
 
 from holdfast.context import RunInfo
@@ -83,14 +84,17 @@ class History:
         Raises GapInLog, and SerializationError for a value that cannot be decoded here.
         """
         taken: list[event_pb2.Event] = []
+        seq = self.seq
         for event in events:
-            if event.seq <= self.seq:
+            if event.seq <= seq:
                 continue
-            if event.seq != self.seq + 1:
-                raise GapInLog(self.run_id, self.seq, event.seq)
+            if event.seq != seq + 1:
+                raise GapInLog(self.run_id, seq, event.seq)
             event = self._sealing.open(event)
+            seq += 1
             self.events.append(event)
-            self._follow(event)
+            if (follow := self._FOLLOWED.get(event.type)) is not None:
+                follow(self, event)
             taken.append(event)
         if taken:
             self.snapshot = event_ms(taken[-1])
@@ -113,15 +117,25 @@ class History:
             root_run_id=created.root_run_id or None,
         )
 
-    def _follow(self, event: event_pb2.Event) -> None:
-        if event.HasField("run_created"):
-            self.attributes.update(event.run_created.attributes)
-        elif event.HasField("run_started"):
-            self._started_at = _happened_at(event)
-        elif event.HasField("attributes_set"):
-            self.attributes.update(event.attributes_set.set)
-            for key in event.attributes_set.removed:
-                self.attributes.pop(key, None)
+    def _follow_created(self, event: event_pb2.Event) -> None:
+        self.attributes.update(event.run_created.attributes)
+
+    def _follow_started(self, event: event_pb2.Event) -> None:
+        self._started_at = _happened_at(event)
+
+    def _follow_attributes(self, event: event_pb2.Event) -> None:
+        self.attributes.update(event.attributes_set.set)
+        for key in event.attributes_set.removed:
+            self.attributes.pop(key, None)
+
+    #: Event kind → what else the history learns from it.
+    _FOLLOWED: Final[Mapping[int, Callable[[History, event_pb2.Event], None]]] = MappingProxyType(
+        {
+            event_pb2.EVENT_TYPE_RUN_CREATED: _follow_created,
+            event_pb2.EVENT_TYPE_RUN_STARTED: _follow_started,
+            event_pb2.EVENT_TYPE_ATTRIBUTES_SET: _follow_attributes,
+        }
+    )
 
 
 def event_ms(event: event_pb2.Event) -> int:

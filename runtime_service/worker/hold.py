@@ -78,7 +78,6 @@ class Hold:
         self._inbox: deque[event_pb2.Event] = deque()
         self._outcomes: deque[event_pb2.Event] = deque()
         self._left_over: deque[event_pb2.Event] = deque()
-        self._recorded = {event.correlation_id for event in history.events}
         self._is_current = is_current
         self._is_loaded = is_current
         self._has_lease = True
@@ -201,7 +200,6 @@ class Hold:
             instance=instance,
             outcomes=self._outcomes,
             left_over=self._left_over,
-            recorded=self._recorded,
             is_running=self._attempts.running,
             now_ms=self._around.clock(),
             runtime_id=self._around.options.runtime_id,
@@ -228,14 +226,16 @@ class Hold:
             await self._deliver(list(self.history.events))
         return self.instance
 
-    async def _deliver(self, events: Sequence[event_pb2.Event]) -> None:
-        if self.instance is not None:
-            self.instance.foresee(events)
+    async def _deliver(self, events: Sequence[event_pb2.Event], *, are_own: bool = False) -> None:
+        """Tell the instance, when there is one. ``are_own``: it asked for them itself, so they foretell nothing."""
+        instance = self.instance
+        if instance is None:
+            return
+        if not are_own:
+            instance.foresee(events)
         for index, event in enumerate(events, start=1):
-            self._recorded.add(event.correlation_id)
-            if self.instance is not None:
-                self.instance.deliver(event, is_replayed=event.seq <= self._reacted_seq)
-                self._reacted_seq = max(self._reacted_seq, event.seq)
+            instance.deliver(event, is_replayed=event.seq <= self._reacted_seq)
+            self._reacted_seq = max(self._reacted_seq, event.seq)
             if index % _SLICE == 0:
                 await asyncio.sleep(0)
 
@@ -254,12 +254,11 @@ class Hold:
             raise
         if batch.is_guarded:
             self._refusals = 0
-        self._recorded.update(event.correlation_id for event in batch.events)
         # Their starts are in the log: they begin whatever the replay does next, which may stop at what it is told.
         self._begin(batch)
         if following is None or self._around.options.replay_always:
             self._drop_instance()
-        await self._deliver(following if self.instance is not None and following else ())
+        await self._deliver(following or (), are_own=True)
         self._cancel_unwanted()
         if batch.starts:
             await _let_bodies_run()

@@ -34,7 +34,7 @@ class HookDirectory:
     def note(self, events: Iterable[event_pb2.Event]) -> None:
         """Take committed events in."""
         for event in events:
-            if event.HasField("hook_created"):
+            if event.type == event_pb2.EVENT_TYPE_HOOK_CREATED:
                 created = event.hook_created
                 self._by_token[created.token] = HookAddress(event.run_id, event.correlation_id, created.payload_schema)
         while len(self._by_token) > _TOKENS_MAX:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 from holdfast.v1 import event_pb2, payload_pb2
+from runtime_service.replay.clock import stamp_of
 from runtime_service.replay.instance import Instance
 from runtime_service.replay.open_entities import OpenStep
 from runtime_service.worker.batch import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Batch, Start, fitting
@@ -32,7 +33,6 @@ class Turn:
     instance: Instance
     outcomes: deque[event_pb2.Event]
     left_over: deque[event_pb2.Event]
-    recorded: Container[str]
     is_running: Container[str]
     now_ms: int
     runtime_id: str
@@ -69,7 +69,7 @@ class Turn:
 
     def _feed(self, event: event_pb2.Event) -> None:
         if not event.HasField("occur_time"):
-            event.occur_time.FromMilliseconds(self.now_ms)
+            event.occur_time.CopyFrom(stamp_of(self.now_ms))
         # Kept before it is delivered: a result must be written even when the replay stops at it.
         self.batch.fed.append(event)
         self.fed_bytes += event.ByteSize()
@@ -106,16 +106,8 @@ class Turn:
 
     def _fire_due_timers(self) -> None:
         """Fire one due timer after the other; each may call off the next."""
-        while self._has_room_for(0) and (due := self._next_due_timer()):
+        while self._has_room_for(0) and (due := self.instance.due_wait(self.now_ms)):
             self._feed(event_pb2.Event(correlation_id=due, wait_completed=event_pb2.WaitCompleted()))
-
-    def _next_due_timer(self) -> str | None:
-        due = [
-            (resume_ms, wait_id)
-            for wait_id, resume_ms in self.instance.open_waits().items()
-            if resume_ms <= self.now_ms and wait_id in self.recorded
-        ]
-        return min(due)[1] if due else None
 
     def _conclude(self) -> None:
         self.left_over.extend(self.instance.take_decisions())
@@ -130,7 +122,7 @@ class Turn:
 
     def _begin_attempts(self) -> None:
         for step in self.instance.open_steps().values():
-            if len(self.batch.events) >= BATCH_EVENTS_MAX:
+            if self.batch.count >= BATCH_EVENTS_MAX:
                 return
             if not self._may_begin(step):
                 continue
@@ -150,13 +142,12 @@ def _run_started(runtime_id: str, public_url: str) -> event_pb2.Event:
 
 
 def _step_started(step: OpenStep, runtime_id: str, now_ms: int) -> event_pb2.Event:
-    event = event_pb2.Event(
+    return event_pb2.Event(
         correlation_id=step.step_id,
         writer=runtime_id,
+        occur_time=stamp_of(now_ms),
         step_started=event_pb2.StepStarted(attempt=step.attempt + 1, worker_id=runtime_id),
     )
-    event.occur_time.FromMilliseconds(now_ms)
-    return event
 
 
 def _attempt_lost(step: OpenStep) -> event_pb2.Event:

@@ -33,7 +33,6 @@ import pytest
 import holdfast
 from holdfast import NotDeterministic, step, workflow
 from runtime_service.replay import guard
-from runtime_service.replay.guard import guarded_turn
 from runtime_service.replay.loop import ReplayLoop
 from runtime_service.replay.outside import OWNERS_ONLY, REACHING_OUT
 from tests.replay import guard_helpers
@@ -253,8 +252,7 @@ def test_other_threads_and_steps_are_not_guarded() -> None:
         reached.append("other thread")
 
     thread = threading.Thread(target=elsewhere)
-    with guarded_turn(is_replayed=False):
-        pass
+    guard.end_turn(guard.begin_turn(is_replayed=False))
     thread.start()
     thread.join()
     assert reached == ["other thread"]
@@ -272,9 +270,12 @@ def test_a_thread_that_runs_while_a_turn_is_guarded_is_free() -> None:
 
     thread = threading.Thread(target=elsewhere)
     thread.start()
-    with guarded_turn(is_replayed=False):
+    outer = guard.begin_turn(is_replayed=False)
+    try:
         begin.set()
         assert reached.wait(10)
+    finally:
+        guard.end_turn(outer)
     thread.join()
 
 
@@ -291,11 +292,13 @@ def _source(body: Callable[[], Any]) -> str:
 
 
 def test_a_turn_within_a_turn_leaves_the_outer_one_as_it_was() -> None:
-    with guard.guarded_turn(is_replayed=True):
-        with guard.guarded_turn(is_replayed=False):
-            assert not guard.is_repeating()
-        assert guard.is_in_turn()
-        assert guard.is_repeating()
+    outside = guard.begin_turn(is_replayed=True)
+    outer = guard.begin_turn(is_replayed=False)
+    assert not guard.is_repeating()
+    guard.end_turn(outer)
+    assert guard.is_in_turn()
+    assert guard.is_repeating()
+    guard.end_turn(outside)
     assert not guard.is_in_turn()
 
 
