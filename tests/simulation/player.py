@@ -100,7 +100,6 @@ class Mind:
             instance=instance,
             outcomes=deque(Event.FromString(it) for it in player.outcomes),
             left_over=deque(),
-            recorded={event.correlation_id for event in history.events},
             is_running=running,
             now_ms=now_ms,
             runtime_id=player.name,
