@@ -90,6 +90,11 @@ storm: $(STAMP) ## networks, clocks, pauses and load at a size beyond the suite'
 soak: $(STAMP) ## half of what the machine can do, for SECONDS (3600), with a fault every 30 s; does anything grow? (SOAK=--postgres)
 	$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),3600) --save $(SOAK)
 
+.PHONY: storm-replicas
+storm-replicas: $(STAMP) ## kill and freeze 3 stores and 3 runtimes over PostgreSQL 2,000 times (half an hour; STORM="--kills 200")
+	$(BIN)/python -m tests.replicas $(STORM)
+	HOLDFAST_DATABASE_ROUNDS=10 $(BIN)/python -m pytest -s tests/replicas/test_failing_database.py
+
 mutate: $(STAMP) ## change the rules and replay in small ways, and see whether a test fails (an hour; SEED draws others)
 	for package in store_service.rules runtime_service.replay; do \
 	  $(BIN)/python -m tests.mutation map --package $$package \

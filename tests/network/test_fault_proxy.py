@@ -6,9 +6,11 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import pytest
 
+from tests.support.balancer import Balancer
 from tests.support.fault_proxy import FaultProxy
 from tests.support.rpc_proxy import RpcProxy, doubled, replies_lost
 from tests.support.store import Store, StoreClient, create_run, refused
@@ -72,6 +74,33 @@ async def test_a_cut_connection_is_reset_where_it_is_cut() -> None:
         with pytest.raises(ConnectionResetError):
             await said(line, b"more")
         assert await said(await dial(proxy), b"again") == b"again"
+
+
+async def greeted(proxy: FaultProxy) -> bytes:
+    """Connect, and return the name of the server that is reached."""
+    reader, writer = await dial(proxy)
+    name = await reader.read(1)
+    writer.close()
+    return name
+
+
+async def test_a_balancer_gives_servers_turns_and_passes_over_the_dead() -> None:
+    async def greet(name: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionResetError):
+            writer.write(name)
+            await reader.read()
+        writer.close()
+
+    servers = [await asyncio.start_server(partial(greet, name), "127.0.0.1", 0) for name in (b"a", b"b", b"c")]
+    addresses = ["{}:{}".format(*server.sockets[0].getsockname()) for server in servers]
+    async with Balancer(addresses) as balancer:
+        assert {await greeted(balancer) for _ in range(3)} == {b"a", b"b", b"c"}
+        servers[1].close()
+        assert {await greeted(balancer) for _ in range(4)} == {b"a", b"c"}
+        for server in servers:
+            server.close()
+        with pytest.raises(ConnectionResetError):
+            await greeted(balancer)
 
 
 async def test_a_stranded_connection_hangs_and_a_new_one_works() -> None:

@@ -26,7 +26,13 @@ Fault = Callable[[], Any]
 
 _FORKING = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload(
-    ["store_service.server", "runtime_service.server", "runtime_service.worker.worker", "tests.storms.workflows"]
+    [
+        "store_service.server",
+        "store_service.engines.postgres",
+        "runtime_service.server",
+        "runtime_service.worker.worker",
+        "tests.storms.workflows",
+    ]
 )
 
 

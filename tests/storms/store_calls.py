@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import grpc
 
+from holdfast.addresses import target_of
 from holdfast.errors import NotReady, Throttled, WriteConflict
 from holdfast.v1 import event_pb2, payload_pb2, queue_service_pb2, queue_service_pb2_grpc, store_service_pb2
 from holdfast.v1.store_service_pb2_grpc import StoreServiceStub
@@ -45,10 +46,10 @@ async def until_answered(call: Call, request: Any) -> Any:
 
 
 class StoreCalls:
-    """A channel to one address, whatever process serves there at the moment."""
+    """A channel to one address, or to a list of them, whatever processes serve there at the moment."""
 
     def __init__(self, address: str) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self._channel = grpc.aio.insecure_channel(target_of(address), options=_OPTIONS)
         self.events: Any = StoreServiceStub(self._channel)
         self.queue: Any = queue_service_pb2_grpc.QueueServiceStub(self._channel)
 

@@ -136,6 +136,11 @@ class FaultProxy:
         finally:
             self._swallows = False
 
+    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to the server. Raises OSError when nobody is there."""
+        host, _, port = self.target.rpartition(":")
+        return await asyncio.open_connection(host, int(port))
+
     def _strand(self, connection: _Connection) -> None:
         connection.is_stranded = True
         self._open.pop(connection, None)
@@ -151,9 +156,8 @@ class FaultProxy:
             _reset(writer)
             return
         self.accepted += 1
-        host, _, port = self.target.rpartition(":")
         try:
-            to_reader, to_writer = await asyncio.open_connection(host, int(port))
+            to_reader, to_writer = await self._reach()
         except OSError:
             _reset(writer)
             return

@@ -21,7 +21,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -67,9 +67,15 @@ class PostgresServer:
         self.port = _free_port()
         if os.geteuid() == 0:
             os.chown(self._folder, *_user())
-        initdb = [self.binaries / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"]
-        subprocess.run([*initdb, "--locale=C"], check=True, capture_output=True, **_as_user())
+        self._make_data()
         self.start()
+
+    def _make_data(self) -> None:
+        initdb = [self.binaries / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"]
+        self._run([*initdb, "--locale=C"])
+
+    def _run(self, command: Sequence[str | Path]) -> None:
+        subprocess.run(command, check=True, capture_output=True, **_as_user())
 
     @property
     def _data(self) -> Path:
@@ -97,8 +103,8 @@ class PostgresServer:
             )
         deadline = time.monotonic() + _START_SECONDS
         while not self._answers():
-            assert self._process.poll() is None, self.log
-            assert time.monotonic() < deadline, self.log
+            assert self._process.poll() is None, self.log[-4000:]
+            assert time.monotonic() < deadline, self.log[-4000:]
             time.sleep(0.02)
 
     def stop(self) -> None:
@@ -108,6 +114,31 @@ class PostgresServer:
     def kill(self) -> None:
         """Make it crash: every backend ends at once and nothing is written any more; the next start recovers."""
         self._end(signal.SIGQUIT)
+
+    def vanish(self) -> None:
+        """SIGKILL every process of it, first the one that would tell the others: nobody says goodbye to anybody."""
+        assert self._process is not None
+        # Stopped first, so that no child is born meanwhile.
+        self._process.send_signal(signal.SIGSTOP)
+        children = self._children()
+        self._end(signal.SIGKILL)
+        for pid in children:
+            _kill(pid)
+        deadline = time.monotonic() + _START_SECONDS
+        while any(Path(f"/proc/{pid}").exists() for pid in children):
+            assert time.monotonic() < deadline, children
+            time.sleep(0.01)
+
+    def kill_backend(self, database_url: str) -> bool:
+        """SIGKILL one session of a database at its work: the server then ends all others and recovers. Returns
+        whether there was one."""
+        pids = self.backends(database_url)
+        return bool(pids) and _kill(secrets.choice(pids))
+
+    def _children(self) -> list[int]:
+        assert self._process is not None
+        listed = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text()
+        return [int(pid) for pid in listed.split()]
 
     def restart(self) -> None:
         self.stop()
@@ -187,6 +218,39 @@ class PostgresServer:
         if self._process.poll() is None:
             self._process.send_signal(number)
         self._process.wait(_START_SECONDS)
+
+
+class Standby(PostgresServer):
+    """A copy of a running primary that follows it. Once `follow_surely` made commits wait for it, it may `promote`."""
+
+    def __init__(self, primary: PostgresServer) -> None:
+        self._primary = primary
+        super().__init__(wal_retrieve_retry_interval="200ms")
+
+    def _make_data(self) -> None:
+        source = f"host=127.0.0.1 port={self._primary.port} user=postgres application_name=standby"
+        self._run([self.binaries / "pg_basebackup", "-D", self._data, "-d", source, "-R", "-X", "stream", "-c", "fast"])
+
+    def follow_surely(self) -> None:
+        """From now on a commit of the primary is answered when this standby has it on disk. Returns once it is so."""
+        self._primary.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+        self._primary.execute("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + _START_SECONDS
+        while self._primary.execute("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'") == []:
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.05)
+
+    def promote(self) -> None:
+        """Make it the primary; returns once it takes writes."""
+        assert self.execute("SELECT pg_promote(true, %s)", _START_SECONDS) == [(True,)]
+
+
+def _kill(pid: int) -> bool:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _rows_of(cursor: psycopg.Cursor[Any]) -> list[Any]:

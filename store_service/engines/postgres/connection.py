@@ -156,6 +156,11 @@ def prepare_types(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[
     connection.adapters.register_dumper(bytes, BytesBinaryDumper)
 
 
+#: Answered only when everything before it in the log of the server is on its synchronous standbys too: a commit that
+#: changes nothing. Where there are such standbys there is this function; nowhere else it is called.
+_REPLICATED: Final = "SELECT pg_logical_emit_message(true, 'holdfast', '')"
+
+
 def _settle(connection: psycopg.Connection[Any], patience: Patience) -> None:
     settings = {
         "lock_timeout": patience.lock_ms,
@@ -165,10 +170,19 @@ def _settle(connection: psycopg.Connection[Any], patience: Patience) -> None:
     with connection.pipeline():
         for name, ms in settings.items():
             connection.execute(f"SET {name} = {ms}")
-        found = connection.execute("SELECT current_setting('synchronous_commit')").fetchone()
-    if found is not None and found[0] == "off":
+        found = connection.execute(
+            "SELECT current_setting('synchronous_commit'), current_setting('synchronous_standby_names', true)"
+        ).fetchone()
+    mode, standbys = found or ("on", "")
+    if mode == "off":
         # An acknowledged write is durable, whatever the server's default; anything stronger is left as it is.
         connection.execute("SET synchronous_commit = on")
+    if standbys:
+        # (1) A commits on the primary and waits for the standby; (2) the primary crashes and comes back, and what A
+        # wrote is there, seen by everybody; (3) A's repeat finds it and is answered; (4) the primary is lost for good;
+        # (5) the standby, which never had it, takes over: an acknowledged write is gone. So a session of a server that
+        # may have crashed begins by waiting until the standby has all that can be seen. Proof: `test_standby.py`.
+        connection.execute(_REPLICATED)
 
 
 def complete(url: str, patience: Patience, name: str) -> str:
