@@ -11,11 +11,11 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
+import psycopg
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
@@ -243,10 +243,18 @@ def _is_map(field: Any) -> bool:
     return bool(field.message_type.GetOptions().map_entry)
 
 
-def dump(database: Path) -> list[str]:
-    """Every row of a database, as SQL, beside the store that has it."""
-    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+def dump(url: str) -> list[str]:
+    """Every row of a database, named by its URL, beside the store that has it."""
+    if url.startswith("postgresql:"):
+        with psycopg.connect(url) as server:
+            tables = server.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1")
+            return [
+                f"{table}: {row}"
+                for (table,) in tables.fetchall()
+                for (row,) in server.execute(f'SELECT it::text FROM "{table}" it ORDER BY 1').fetchall()
+            ]
+    file = sqlite3.connect(f"file:{url.removeprefix('sqlite:///')}?mode=ro", uri=True)
     try:
-        return list(connection.iterdump())
+        return list(file.iterdump())
     finally:
-        connection.close()
+        file.close()

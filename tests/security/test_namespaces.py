@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from holdfast import dispatch
@@ -36,27 +37,45 @@ def clients_in(path: Path, *namespaces: str) -> str:
     return write_clients(path, **listed)
 
 
+#: Namespaces, as fixtures name their URLs: a file each, or a schema each of one database of PostgreSQL.
+NAMES = ("default", "billing", "shop", "alone")
+
+
+@pytest.fixture(params=["files", "schemas"])
+def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A database for each name."""
+    if request.param == "files":
+        yield {name: f"sqlite:///{tmp_path}/{name}.db" for name in NAMES}
+        return
+    url: str = request.getfixturevalue("postgres_url")
+    with psycopg.connect(url, autocommit=True) as server:
+        for name in NAMES:
+            server.execute(f'CREATE SCHEMA "{name}"')
+        yield {name: f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{name}" for name in NAMES}
+        for name in NAMES:
+            server.execute(f'DROP SCHEMA "{name}" CASCADE')
+
+
 @dataclass
 class Side:
-    """A store as one client finds it: what it asks with, its database, what must not be in any answer."""
+    """A store as one client finds it: what it asks with, their database, what must not be in any answer."""
 
     client: StoreClient
     metadata: Any
     their_receipts: Sequence[str]
-    theirs: Path | None = None
+    theirs: str = ""
     forbidden: tuple[str, ...] = ()
 
 
 @asynccontextmanager
-async def beside(folder: Path) -> AsyncIterator[Side]:
+async def beside(folder: Path, urls: Mapping[str, str]) -> AsyncIterator[Side]:
     """The namespace billing, filled by us, beside shop, filled by them, both of one store."""
-    databases = {name: folder / f"{name}.db" for name in ("billing", "shop")}
     settings = StoreSettings(
         listen="127.0.0.1:0",
         drain_seconds=1,
-        database=f"sqlite:///{folder}/default.db",
-        namespaces={name: f"sqlite:///{path}" for name, path in databases.items()},
-        clients_file=clients_in(folder / "clients.toml", *databases),
+        database=urls["default"],
+        namespaces={name: urls[name] for name in ("billing", "shop")},
+        clients_file=clients_in(folder / "clients.toml", "billing", "shop"),
     )
     async with (
         await serve(settings, clock=ManualClock()) as running,
@@ -69,13 +88,13 @@ async def beside(folder: Path) -> AsyncIterator[Side]:
         forbidden = (THEIRS, running.namespaces["shop"].store_id)
         # Without interceptors: those of the test's client know only some kinds of calls.
         async with StoreClient(running.address) as plain:
-            yield Side(plain, metadata, receipts, databases["shop"], forbidden)
+            yield Side(plain, metadata, receipts, urls["shop"], forbidden)
 
 
 @asynccontextmanager
-async def alone(folder: Path, their_receipts: Sequence[str]) -> AsyncIterator[Side]:
+async def alone(url: str, their_receipts: Sequence[str]) -> AsyncIterator[Side]:
     """The same content in a store that nobody else uses."""
-    settings = StoreSettings(listen="127.0.0.1:0", drain_seconds=1, database=f"sqlite:///{folder}/alone.db")
+    settings = StoreSettings(listen="127.0.0.1:0", drain_seconds=1, database=url)
     async with await serve(settings, clock=ManualClock()) as running, StoreClient(running.address) as client:
         await populate(client, MINE)
         yield Side(client, None, their_receipts)
@@ -85,7 +104,6 @@ async def leaks(side: Side, lone: Side) -> Mapping[str, str]:
     """Make every call on both sides; returns method → how it was told, or told others, of the other namespace."""
     found: dict[str, str] = {}
     for name, case in CASES.items():
-        assert side.theirs is not None
         before = dump(side.theirs)
         reason, answers = await answers_to(side.client.channel, METHODS[name], case, side.their_receipts, side.metadata)
         expected, lone_answers = await answers_to(lone.client.channel, METHODS[name], case, lone.their_receipts, None)
@@ -103,16 +121,16 @@ def test_every_rpc_of_the_store_is_tried_beside_another_namespace() -> None:
 
 
 async def test_every_rpc_answers_as_if_the_other_namespace_did_not_exist_and_changes_nothing_in_it(
-    tmp_path: Path,
+    tmp_path: Path, urls: dict[str, str]
 ) -> None:
-    async with beside(tmp_path) as side, alone(tmp_path, side.their_receipts) as lone:
+    async with beside(tmp_path, urls) as side, alone(urls["alone"], side.their_receipts) as lone:
         assert await leaks(side, lone) == {}
 
 
 async def test_a_dispatch_to_the_wrong_namespace_would_be_noticed_at_every_rpc(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, urls: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The check above is worth something: with the safeguard broken there is not one RPC that passes it."""
-    async with beside(tmp_path) as side, alone(tmp_path, side.their_receipts) as lone:
+    async with beside(tmp_path, urls) as side, alone(urls["alone"], side.their_receipts) as lone:
         monkeypatch.setattr(dispatch.Namespaces, "_calls_of", lambda self, client: self._opened["shop"])
         assert (await leaks(side, lone)).keys() == CASES.keys()

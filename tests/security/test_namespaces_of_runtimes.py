@@ -91,7 +91,7 @@ async def test_a_runtime_whose_credential_turns_out_to_be_of_another_namespace_t
         running_runtime(store.address, settle, **options) as runtime,
         Client(runtime.address, token=token("clerk")) as client,
     ):
-        before = dump(tmp_path / "shop.db")
+        before = dump(f"sqlite:///{tmp_path}/shop.db")
         run = await client.start(settle, "first")
         await eventually(lambda: _has_hook(client))
         shown.write_text(token("seller"))
@@ -109,7 +109,7 @@ async def test_a_runtime_whose_credential_turns_out_to_be_of_another_namespace_t
         shown.write_text(token("clerk"))
         await eventually(lambda: _goes_on(client))
         assert await run.result(timeout="20s") == "first paid by YES"
-        assert dump(tmp_path / "shop.db") == before
+        assert dump(f"sqlite:///{tmp_path}/shop.db") == before
 
 
 async def _goes_on(client: Client) -> bool:

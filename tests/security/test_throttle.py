@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from google.rpc import error_details_pb2
+from google.rpc import error_details_pb2, status_pb2
 
 from holdfast import Client, step, workflow
 from holdfast.refusal import Refusal
@@ -15,12 +17,23 @@ from holdfast.security import throttle
 from holdfast.security.throttle import Throttle
 from holdfast.v1 import error_pb2
 from holdfast.v1 import queue_service_pb2 as queue_api
+from holdfast.v1 import session_service_pb2 as session_api
 from holdfast.v1 import store_service_pb2 as api
 from tests.support.runtime import running_runtime
-from tests.support.store import StoreClient, eventually, refused, running_store
+from tests.support.store import (
+    DEADLINE_SECONDS,
+    Refused,
+    Store,
+    StoreClient,
+    create_run,
+    eventually,
+    refused,
+    running_store,
+)
 from tests.support.tokens import token_of, write_clients
 
 INFO = api.GetStoreInfoRequest()
+RUN = "run-1"
 
 
 @step(name="throttle.step")
@@ -127,8 +140,69 @@ async def test_guessing_tokens_is_throttled_by_address(tmp_path: Path) -> None:
         await store.client.events.GetStoreInfo(INFO)
 
 
+@asynccontextmanager
+async def session_of(store: Store) -> AsyncIterator[Any]:
+    """A session as a client in any language opens it; whoever has no token is counted by address."""
+    stream = store.client.session.OpenSession()
+    assert (await stream.read()).HasField("opened")
+    yield stream
+    stream.cancel()
+
+
+async def outcomes(stream: Any, count: int) -> list[Refused | None]:
+    """Send calls in one message; returns what became of each in their order: None, or why it was refused."""
+    calls = [session_api.SessionCall(call_id=number, get_run=api.GetRunRequest(run_id=RUN)) for number in range(count)]
+    await stream.write(session_api.OpenSessionRequest(calls=calls))
+    found: dict[int, Refused | None] = {}
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while len(found) < count:
+            for answer in (await stream.read()).answers:
+                found[answer.call_id] = refusal_in(answer.failure) if answer.HasField("failure") else None
+    return [found[number] for number in range(count)]
+
+
+def refusal_in(failure: bytes) -> Refused:
+    found = Refused(status=status_pb2.Status.FromString(failure))
+    found.info = found.detail(error_details_pb2.ErrorInfo)
+    return found
+
+
+async def test_each_call_of_a_session_counts_and_one_too_many_is_refused_alone_with_the_time_to_wait(
+    tmp_path: Path,
+) -> None:
+    async with running_store(tmp_path / "s.db", rate_limit=0.05, rate_burst=5) as store:
+        await create_run(store.client, RUN)
+        # The burst: the creation, the session itself, three calls.
+        async with session_of(store) as stream:
+            found = await outcomes(stream, 6)
+            assert [it is None for it in found] == [True] * 3 + [False] * 3
+            for refusal in found[3:]:
+                assert refusal is not None and refusal.info.reason == "THROTTLED"
+                wait = refusal.detail(error_details_pb2.RetryInfo).retry_delay
+                assert 0 < wait.ToMilliseconds() <= 20_000
+                assert refusal.detail(error_pb2.LimitExceeded).limit == "calls_per_second"
+            # The same account as for calls made one by one, and a session that is not ended by it.
+            with refused("THROTTLED"):
+                await store.client.events.GetRun(api.GetRunRequest(run_id=RUN))
+            assert len(await outcomes(stream, 1)) == 1
+
+
+async def test_calls_under_way_in_a_session_are_limited_and_free_again_when_they_end(tmp_path: Path) -> None:
+    async with running_store(tmp_path / "s.db", open_calls_limit=4) as store:
+        await create_run(store.client, RUN)
+        async with session_of(store) as stream:
+            for _ in range(2):
+                found = await outcomes(stream, 20)
+                # They begin together: three beside the session itself.
+                assert [it is None for it in found] == [True] * 3 + [False] * 17
+                for refusal in found[3:]:
+                    assert refusal is not None and refusal.detail(error_pb2.LimitExceeded).limit == "open_calls"
+                    assert refusal.detail(error_details_pb2.RetryInfo).retry_delay.ToMilliseconds() > 0
+
+
+@pytest.mark.parametrize("has_session", [False, True])
 async def test_a_runtime_that_is_throttled_by_its_store_slows_down_and_finishes_its_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_session: bool
 ) -> None:
     refusals: list[str] = []
     refusing = throttle._throttled
@@ -141,7 +215,9 @@ async def test_a_runtime_that_is_throttled_by_its_store_slows_down_and_finishes_
     limits: dict[str, Any] = {"rate_limit": 60, "rate_burst": 5}
     async with (
         running_store(tmp_path / "s.db", token="sesame-sesame", **limits) as store,
-        running_runtime(store.address, many_steps, small_step, store_token="sesame-sesame", session=False) as runtime,
+        running_runtime(
+            store.address, many_steps, small_step, store_token="sesame-sesame", session=has_session
+        ) as runtime,
         Client(runtime.address) as client,
     ):
         runs = [await client.start(many_steps, 5) for _ in range(5)]
