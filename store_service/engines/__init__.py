@@ -27,7 +27,7 @@ async def open_engine(url: str, *, pending_writes_max: int = 10_000) -> Engine:
     scheme, separator, rest = url.partition("://")
     opener = _OPENERS.get(scheme) if separator else None
     if opener is None:
-        raise ValueError(f"database URL {url!r} has no known scheme; use {_SHAPES}")
+        raise ValueError(f"database URL {shown_url(url)!r} has no known scheme; use {_SHAPES}")
     return await opener(url, rest, pending_writes_max)
 
 
