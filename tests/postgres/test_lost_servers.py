@@ -13,7 +13,9 @@ from holdfast.refusal import Refusal
 from store_service.engines.contract import Engine
 from store_service.engines.postgres import Options, open_postgres
 from store_service.engines.postgres import retry as retrying
+from store_service.engines.postgres.connection import Patience
 from tests.conformance import samples
+from tests.support.fault_proxy import FaultProxy
 from tests.support.postgres import PostgresServer
 from tests.support.store import eventually
 
@@ -118,6 +120,27 @@ async def test_a_crash_of_the_server_loses_nothing_that_was_acknowledged(
         own_server.start()
 
     await storm(own_url, disturb)
+
+
+async def test_a_connection_that_hangs_behind_a_proxy_is_given_up(own_server: PostgresServer, own_url: str) -> None:
+    """Its other end takes every byte and nothing comes back: TCP finds nothing wrong with it."""
+    async with FaultProxy(f"127.0.0.1:{own_server.port}") as proxy:
+        through = own_url.replace(f"127.0.0.1:{own_server.port}", proxy.address)
+        patience = Patience(silence_ms=1_000)
+        engine = await open_postgres(through, Options(writers=1, readers=1, poll_s=0.2, patience=patience))
+        await engine.write(lambda tx: tx.insert_event(samples.event("run_1", 1)))
+        assert await engine.read(lambda reader: reader.seq_at("run_1", 2**60)) > 0
+        proxy.strand()
+        async with asyncio.timeout(DEADLINE_S):
+            await asyncio.gather(
+                engine.write(lambda tx: tx.insert_event(samples.event("run_1", 2))),
+                engine.read(lambda reader: reader.run("run_1")),
+            )
+            # Of the connections for writes, reads and news each was opened anew.
+            await eventually(lambda: proxy.connections == 3, seconds=DEADLINE_S)
+        rows = await engine.read(lambda reader: reader.events("run_1", limit=10))
+        assert [row.seq for row in rows] == [1, 2]
+        await engine.close()
 
 
 async def test_a_server_that_stays_away_is_told_within_the_limit(

@@ -11,7 +11,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +145,7 @@ async def storm(folder: Path, database: str, plan: Plan, audited: str = "") -> V
     rng = random.Random(plan.seed)
     async with cluster(folder, database, plan.lease, rng, plan.replicas) as all_of_it:
         blowing = _Storm(plan, all_of_it, rng)
-        senders = Senders(all_of_it.calls, [it.address for it in all_of_it.runtimes], rng, ROUND_SECONDS)
+        senders = Senders(all_of_it.calls, _every_order(all_of_it.runtimes), rng, ROUND_SECONDS)
         sending = asyncio.create_task(senders.run())
         async with Questions(all_of_it) as questions:
             await blowing.blow()
@@ -170,6 +170,12 @@ async def storm(folder: Path, database: str, plan: Plan, audited: str = "") -> V
         refusals=blowing.refusals,
         seconds=time.monotonic() - began,
     )
+
+
+def _every_order(runtimes: Sequence[Replica]) -> list[str]:
+    """Lists of all addresses, each beginning with another one."""
+    addresses = [runtime.address for runtime in runtimes]
+    return [",".join(addresses[first:] + addresses[:first]) for first in range(len(addresses))]
 
 
 async def _judged(all_of_it: Cluster, logs: dict[str, list[Event]], told: Told) -> list[str]:

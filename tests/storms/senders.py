@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 
+from holdfast.addresses import target_of
 from holdfast.errors import HookNotFound, NotReady
 from holdfast.v1 import event_pb2, payload_pb2, runtime_service_pb2, runtime_service_pb2_grpc, store_service_pb2
 from holdfast.wire import from_rpc_error
@@ -44,7 +45,7 @@ class Senders:
     def __init__(self, calls: StoreCalls, runtimes: list[str], rng: random.Random, seconds: float) -> None:
         self.told = Told()
         self._calls = calls
-        self._channels = [grpc.aio.insecure_channel(address) for address in runtimes]
+        self._channels = [grpc.aio.insecure_channel(target_of(address)) for address in runtimes]
         self._stubs: list[Any] = [runtime_service_pb2_grpc.RuntimeServiceStub(it) for it in self._channels]
         self._random = rng
         self._seconds = seconds

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import pq
+from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import BytesBinaryDumper
@@ -25,6 +26,9 @@ Parameters = Sequence[object] | Mapping[str, object]
 #: Prepared statements kept per connection; all of the engine's fit.
 STATEMENTS_PREPARED: Final = 300
 
+#: How often the driver looks up from waiting.
+_INTERVAL_S: Final = 0.1
+
 #: The driver warns of every statement that a failed one took with it; the error itself is raised.
 logging.getLogger("psycopg.pipeline").setLevel(logging.ERROR)
 logging.getLogger("psycopg").setLevel(logging.ERROR)
@@ -32,15 +36,31 @@ logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a session waits, in milliseconds, before the database gives up on it.
+    """How long a session waits, in milliseconds, before the database gives up on it, or it on the database.
 
     ``idle_ms``: a transaction whose process stands still (SIGSTOP, a cut network) holds its locks no longer.
+    ``silence_ms``: longer than the server may take for an answer, so that only a connection says nothing for so long
+    that is dead behind something which keeps its end open, a proxy or a pooler; elsewhere TCP tells in 10 s.
     """
 
     lock_ms: int = 5_000
     statement_ms: int = 30_000
     idle_ms: int = 10_000
+    silence_ms: int = 40_000
     connect_s: int = 5
+
+
+class _Connection(psycopg.Connection[Any]):
+    """A connection that ends when the server is silent for too long."""
+
+    silence_s: float | None = None
+
+    def wait(self, gen: PQGen[RV], interval: float = _INTERVAL_S, timeout: float | None = None) -> RV:
+        try:
+            return super().wait(gen, interval, self.silence_s if timeout is None else timeout)
+        except psycopg.errors._WaitTimeout as error:
+            self.pgconn.finish()
+            raise psycopg.OperationalError("the server was silent for too long") from error
 
 
 class Session:
@@ -137,9 +157,10 @@ def connect(url: str, patience: Patience, name: str) -> Session:
 
     Raises psycopg.Error when there is none.
     """
-    connection = psycopg.connect(
+    connection = _Connection.connect(
         complete(url, patience, name), autocommit=True, prepare_threshold=0, cursor_factory=psycopg.Cursor
     )
+    connection.silence_s = patience.silence_ms / 1000
     connection.prepared_max = STATEMENTS_PREPARED
     prepare_types(connection)
     try:

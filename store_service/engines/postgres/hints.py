@@ -76,7 +76,7 @@ class Hints:
         while True:
             try:
                 await self._listen()
-            except psycopg.Error as error:
+            except (psycopg.Error, TimeoutError) as error:
                 _log.warning("the connection for news of other replicas is lost, next try follows: %s", error)
             except Exception:
                 _log.exception("news of other replicas could not be read, next try follows")
@@ -94,8 +94,9 @@ class Hints:
                 await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
             while True:
                 # What was committed before LISTEN, or while the connection was lost, is found here.
-                await self._look(connection)
-                await self._forget(connection)
+                async with asyncio.timeout(self._patience.silence_ms / 1000):
+                    await self._look(connection)
+                    await self._forget(connection)
                 self._has_begun.set()
                 await self._wait(connection)
 
