@@ -37,12 +37,13 @@ test-slow: $(STAMP) ## run the storms and sweeps, one after the other: some meas
 crash: $(STAMP) ## kill store and runtime everywhere, judge what is left (7 minutes; CRASH=--nightly: hours)
 	$(BIN)/python -m tests.crash $(CRASH)
 
-lint: $(STAMP) ## style, types, import rules and the contract
+lint: $(STAMP) ## style, types, import rules, the contract and the Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy holdfast store_service runtime_service
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
+	$(BIN)/hadolint --failure-threshold info Dockerfile
 
 generated-is-current: $(STAMP) ## fail when holdfast/v1 is not what protos/ gives
 	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/generate.sh "$$out" \
@@ -72,14 +73,15 @@ fuzz: $(STAMP) ## bytes at every method of both services, guided by coverage, fo
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
 	$(BIN)/python -m tests.security.fuzz -max_total_time=$(or $(FUZZ_SECONDS),60) -rss_limit_mb=1024 -timeout=20
 
-lock: $(STAMP) ## write requirements.lock anew: every package of the image, with version and hashes
+lock: $(STAMP) ## write the locks anew: every package of the image and of its build, with version and hashes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[audit]'
 	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	  --no-header --extra crypto --extra jwt --extra otel --extra postgres --extra zstd --output-file requirements.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	  --no-header --all-build-deps --only-build-deps --output-file requirements-build.lock pyproject.toml
 
-audit: $(STAMP) ## ask the advisory databases about every package of the image (needs the internet)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[audit]'
-	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip
+audit: $(STAMP) ## look every package of the image up in the advisory database (where it can be reached)
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/audit.sh
 
 .PHONY: storm
 storm: $(STAMP) ## networks, clocks, pauses and load at a size beyond the suite's (some minutes)
