@@ -18,7 +18,8 @@ RUN python -m venv /opt/holdfast \
  && /opt/holdfast/bin/pip uninstall --yes setuptools pip
 
 FROM python:3.12.14-slim-bookworm@sha256:392307d22300de8b5986851a12d9176dfc0fc073e65bf6523ebd7dcbeb23564e
-RUN useradd --system --uid 10001 --user-group --create-home holdfast \
+RUN python -m pip uninstall --yes pip \
+ && useradd --system --uid 10001 --user-group --create-home holdfast \
  && install -d -o holdfast -g holdfast /data /app
 COPY --from=build /opt/holdfast /opt/holdfast
 COPY --chown=holdfast:holdfast examples /app/examples
