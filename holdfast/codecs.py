@@ -3,7 +3,7 @@
 Owns the protocol and three codecs: ``Zstd``, ``AesGcm``, and ``Chain`` of several. A codec changes the body of a
 payload, never the value, and adds its coding to ``content_encoding``; one that meets a payload under another coding
 leaves it as it is. Equal values must give equal bytes: the store tells a repeat from a mistake by them, see
-docs/decisions/0005-equal-values-are-equal-when-encoded.md. Where codecs are applied is ``holdfast/sealing.py``.
+docs/decisions/0015-equal-values-are-equal-when-encoded.md. Where codecs are applied is ``holdfast/sealing.py``.
 """
 
 from __future__ import annotations
