@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from google.protobuf import duration_pb2
 
 from holdfast import dispatch
+from holdfast.v1 import entity_pb2, event_pb2
+from holdfast.v1 import queue_service_pb2 as queue_api
 from holdfast.v1 import store_service_pb2 as api
 from store_service.server import SERVICES, serve
 from store_service.settings import StoreSettings
 from tests.security.side_by_side import CASES, MINE, THEIRS, answers_to, dump, populate, told
 from tests.support.any_rpc import methods_of
 from tests.support.clocks import ManualClock
-from tests.support.store import StoreClient
+from tests.support.store import StoreClient, add, eventually
 from tests.support.tokens import write_clients
 
 INFO = api.GetStoreInfoRequest()
@@ -134,3 +138,39 @@ async def test_a_dispatch_to_the_wrong_namespace_would_be_noticed_at_every_rpc(
     async with beside(tmp_path, urls) as side, alone(urls["alone"], side.their_receipts) as lone:
         monkeypatch.setattr(dispatch.Namespaces, "_calls_of", lambda self, client: self._opened["shop"])
         assert (await leaks(side, lone)).keys() == CASES.keys()
+
+
+async def test_what_is_due_is_done_in_every_namespace(tmp_path: Path) -> None:
+    clock = ManualClock()
+    names = ("billing", "shop")
+    settings = StoreSettings(
+        listen="127.0.0.1:0",
+        drain_seconds=1,
+        database=f"sqlite:///{tmp_path}/default.db",
+        namespaces={name: f"sqlite:///{tmp_path}/{name}.db" for name in names},
+        clients_file=clients_in(tmp_path / "clients.toml", *names),
+    )
+    async with AsyncExitStack() as stack:
+        running = await stack.enter_async_context(await serve(settings, clock=clock))
+        reached = [StoreClient(running.address, token=token_in(name)) for name in names]
+        for client in reached:
+            await stack.enter_async_context(client)
+            created = event_pb2.RunCreated(workflow_name="w", timeout=duration_pb2.Duration(seconds=60))
+            await add(client, "run-1", event_pb2.Event(run_created=created))
+            later = queue_api.NewQueueMessage(queue="jobs")
+            later.deliver_time.FromMilliseconds(clock() + 60_000)
+            await client.queue.Enqueue(queue_api.EnqueueRequest(message=later))
+        wait = duration_pb2.Duration(seconds=20)
+        receiving = queue_api.ReceiveMessagesRequest(queues=["jobs"], max_messages=1, wait=wait)
+        waiting = [asyncio.ensure_future(client.queue.ReceiveMessages(receiving)) for client in reached]
+        await eventually(lambda: all(running.namespaces[name].delivery.waiting for name in names))
+        clock.advance(60_000)
+        for answer in await asyncio.gather(*waiting):
+            assert len(answer.messages) == 1
+        for client in reached:
+            await eventually(lambda client=client: _has_failed(client))
+
+
+async def _has_failed(client: StoreClient) -> bool:
+    run = (await client.events.GetRun(api.GetRunRequest(run_id="run-1"))).run
+    return bool(run.status == entity_pb2.RUN_STATUS_FAILED)
