@@ -58,7 +58,9 @@ class Session:
 
     def __init__(self, open_session: Callable[[], Any]) -> None:
         self._open_session = open_session
-        self._outbox: deque[session_service_pb2.SessionCall] = deque()
+        #: Messages to be sent, the last of them still being filled.
+        self._outbox: deque[session_service_pb2.OpenSessionRequest] = deque()
+        self._filled_bytes = 0
         self._stirred = asyncio.Event()
         self._waiting: dict[int, asyncio.Future[session_service_pb2.SessionAnswer]] = {}
         self._newest_id = 0
@@ -81,10 +83,8 @@ class Session:
     async def ask(self, arm: str, request: Message) -> Any:
         """Make one call and return its response. Raises the typed error, NotReady when the answer did not come."""
         call_id = self._newest_id = self._newest_id + 1
-        call = session_service_pb2.SessionCall(call_id=call_id)
-        getattr(call, arm).CopyFrom(request)
+        getattr(self._next_call(request.ByteSize(), call_id), arm).CopyFrom(request)
         waiting = self._waiting[call_id] = asyncio.get_running_loop().create_future()
-        self._outbox.append(call)
         self._stirred.set()
         if self._watchdog is None:
             self._watch()
@@ -137,14 +137,15 @@ class Session:
                 await self._stirred.wait()
                 self._stirred.clear()
                 while self._outbox:
-                    await stream.write(self._next_message())
+                    await stream.write(self._outbox.popleft())
 
-    def _next_message(self) -> session_service_pb2.OpenSessionRequest:
-        message = session_service_pb2.OpenSessionRequest(calls=[self._outbox.popleft()])
-        size = message.ByteSize() if self._outbox else 0
-        while self._outbox and (size := size + self._outbox[0].ByteSize()) <= _MESSAGE_BYTES_MAX:
-            message.calls.append(self._outbox.popleft())
-        return message
+    def _next_call(self, size: int, call_id: int) -> session_service_pb2.SessionCall:
+        """Begin a call in the last message that waits, or in a new one when that would grow too large."""
+        self._filled_bytes += size
+        if not self._outbox or self._filled_bytes > _MESSAGE_BYTES_MAX:
+            self._outbox.append(session_service_pb2.OpenSessionRequest())
+            self._filled_bytes = size
+        return self._outbox[-1].calls.add(call_id=call_id)
 
     def _fail_waiting(self) -> None:
         self._outbox.clear()

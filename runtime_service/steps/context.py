@@ -48,7 +48,7 @@ class AttemptContext:
         self.details: payload_pb2.Payload | None = attempt.heartbeat_details
         self.is_cancelled = False
         self._deadlines = deadlines
-        self._set_attributes_event = set_attributes_event
+        self._set_attributes_event: Callable[[event_pb2.Event], None] | None = set_attributes_event
         self.streams = streams
         self._respond = respond
         self._runs = runs
@@ -103,8 +103,16 @@ class AttemptContext:
             return await call
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self._loop))
 
+    def close(self) -> None:
+        """The attempt is over: nobody is told anything more, and the context and its attempt let go of each other.
+
+        Without this each attempt would be a ring of a dozen objects that only the collector can free.
+        """
+        self.streams.stop()
+        self._set_attributes_event = None
+
     def _tell(self, event: event_pb2.Event) -> None:
-        if not self.is_cancelled:
+        if not self.is_cancelled and self._set_attributes_event is not None:
             self._set_attributes_event(event)
 
 

@@ -105,7 +105,7 @@ class RunningAttempt:
         self._cancel_reason: str | None = None
         self._is_recorded = True
         self._deadlines = Deadlines(
-            attempt.definition, total_left_ms=_total_left_ms(attempt, runner.now_ms()), monotonic_ms=_monotonic_ms
+            attempt.definition, total_left_ms=_total_left_ms(attempt, runner.now_ms), monotonic_ms=_monotonic_ms
         )
         self._context = AttemptContext(
             attempt,
@@ -168,7 +168,7 @@ class RunningAttempt:
             log.exception("attempt could not be judged", step_id=self._attempt.step_id)
             event = outcomes.failed(self._attempt, _internal(bug), self._runner.now_ms())
         finally:
-            self._context.streams.stop()
+            self._context.close()
         is_told = self._is_recorded and not self._runner.is_closed
         self._span.end(event if is_told else None)
         if is_told:
@@ -267,9 +267,9 @@ def _monotonic_ms() -> float:
     return time.monotonic() * MS
 
 
-def _total_left_ms(attempt: Attempt, now_ms: int) -> int | None:
+def _total_left_ms(attempt: Attempt, now_ms: Callable[[], int]) -> int | None:
     total_ms = attempt.definition.total_timeout_ms
-    return None if total_ms is None else max(0, attempt.first_started_ms + total_ms - now_ms)
+    return None if total_ms is None else max(0, attempt.first_started_ms + total_ms - now_ms())
 
 
 def _internal(bug: BaseException) -> payload_pb2.Failure:

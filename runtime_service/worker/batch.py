@@ -36,6 +36,10 @@ _KINDS: Final = {
 }
 
 
+#: The arms of the kinds after which a run takes no more events.
+_ENDS: Final = frozenset(name for name, kind in _KINDS.items() if kind in TERMINAL_TYPES)
+
+
 def kind_of(event: event_pb2.Event) -> int:
     """Return the EventType of an event, committed or not: the arm decides."""
     return _KINDS[event.WhichOneof("attributes") or ""]
@@ -88,7 +92,7 @@ class Batch:
 
     @property
     def ends_the_run(self) -> bool:
-        return bool(self.decisions) and kind_of(self.decisions[-1]) in TERMINAL_TYPES
+        return bool(self.decisions) and self.decisions[-1].WhichOneof("attributes") in _ENDS
 
     def request(self, history: History, receipt: str) -> store_service_pb2.CreateEventsRequest:
         """Build the create: guarded by the history's snapshot when anything was decided, fenced by the lease always."""
