@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from holdfast.v1 import entity_pb2, payload_pb2, store_service_pb2
@@ -13,6 +14,20 @@ View = payload_pb2.PayloadView.ValueType
 
 #: States of a run that takes no more events.
 ENDED = frozenset((entity_pb2.RUN_STATUS_COMPLETED, entity_pb2.RUN_STATUS_FAILED, entity_pb2.RUN_STATUS_CANCELLED))
+
+
+class Draining(asyncio.Event):
+    """Set once the process stops. Waits that are many and short are called then, in place of a task for each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Called when it is set; whoever is in here takes himself out again.
+        self.listeners: set[Callable[[], None]] = set()
+
+    def set(self) -> None:
+        super().set()
+        for tell in list(self.listeners):
+            tell()
 
 
 @dataclass(slots=True)
@@ -27,7 +42,7 @@ class Front:
     server_version: str
     store_id: str = ""
     namespace: str = ""
-    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    draining: Draining = field(default_factory=Draining)
 
     @property
     def store(self) -> Store:

@@ -29,6 +29,7 @@ class _End:
 
     def __init__(self) -> None:
         self.run: entity_pb2.Run | None = None
+        self._is_given_up = False
         self._seen = asyncio.Event()
 
     def ended(self, run: entity_pb2.Run) -> None:
@@ -42,9 +43,16 @@ class _End:
     def missed(self) -> None:
         self._seen.set()
 
-    async def seen(self) -> None:
+    def give_up(self) -> None:
+        """Wait no longer."""
+        self._is_given_up = True
+        self._seen.set()
+
+    async def seen(self) -> bool:
+        """Return once something was told, True, or the wait was given up, False."""
         await self._seen.wait()
         self._seen.clear()
+        return not self._is_given_up
 
 
 async def await_run(front: Front, request: runtime_service_pb2.AwaitRunRequest) -> runtime_service_pb2.AwaitRunResponse:
@@ -72,14 +80,16 @@ def _seen_end(end: _End, request: runtime_service_pb2.AwaitRunRequest) -> entity
 
 async def _told_before(front: Front, end: _End, until: float) -> bool:
     """Wait until the feed tells of the end; False when the time is over or the process drains."""
-    told, drained = asyncio.ensure_future(end.seen()), asyncio.ensure_future(front.draining.wait())
-    left = max(0.0, until - asyncio.get_running_loop().time())
+    if front.draining.is_set():
+        return False
+    give_up = end.give_up
+    timer = asyncio.get_running_loop().call_at(until, give_up)
+    front.draining.listeners.add(give_up)
     try:
-        await asyncio.wait({told, drained}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        return told.done()
+        return await end.seen()
     finally:
-        told.cancel()
-        drained.cancel()
+        front.draining.listeners.discard(give_up)
+        timer.cancel()
 
 
 async def watch_run(front: Front, request: runtime_service_pb2.WatchRunRequest) -> AsyncIterator[WatchResponse]:

@@ -19,6 +19,12 @@ def queues_of(registry: Registry) -> list[str]:
     return [RUN_QUEUE, *sorted(own - {RUN_QUEUE})]
 
 
+def is_served(registry: Registry, queue: str) -> bool:
+    """Tell whether this process receives from a wake queue."""
+    # Most runs have no version, and to name the queues of all that have one takes a digest each.
+    return queue == RUN_QUEUE or queue in queues_of(registry)
+
+
 def workflow_of(registry: Registry, name: str, version: str) -> WorkflowDefinition:
     """Return the definition that a run was begun with. Raises NotRegistered, also for another version of it."""
     workflow = registry.workflow(name)

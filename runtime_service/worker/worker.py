@@ -36,7 +36,7 @@ from runtime_service.worker.hold import Hold
 from runtime_service.worker.hooks import HookDirectory
 from runtime_service.worker.leases import LeaseKeeper
 from runtime_service.worker.options import WorkerOptions
-from runtime_service.worker.routing import queues_of
+from runtime_service.worker.routing import is_served, queues_of
 from runtime_service.worker.slots import Slots
 
 log = structlog.get_logger(__name__)
@@ -163,7 +163,7 @@ class Worker:
         Its log is not read: beginning from an old copy is safe, for the guard refuses what a newer one would change.
         Raises what the store answers.
         """
-        is_ours = create.event.run_created.wake_queue in queues_of(self.registry)
+        is_ours = is_served(self.registry, create.event.run_created.wake_queue)
         if is_ours and not self._draining and len(self._tasks) < self.options.holds_max:
             create.lease_wake.CopyFrom(milliseconds(self.options.lease_ms))
         answer = await self.store.create(create)
