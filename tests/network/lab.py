@@ -27,7 +27,8 @@ from tests.storms.store_calls import StoreCalls
 from tests.storms.test_ledger_storm import BRANCHES, ROUND_SECONDS, ROUNDS, balance
 from tests.storms.workflows import EVERYTHING
 from tests.support.fault_proxy import FaultProxy
-from tests.support.rpc_proxy import CallFault, RpcProxy
+from tests.support.rpc_proxy import CallFault, RpcProxy, passing
+from tests.support.session_faults import Flows, Passing
 
 #: Ledgers, and as many runs of everything, for each fault; `make storm` raises it.
 RUNS = int(os.environ.get("HOLDFAST_NETWORK_RUNS", "1"))
@@ -113,14 +114,22 @@ class Lab:
 
 
 @asynccontextmanager
-async def laboratory(folder: Path, fault: CallFault | None = None, **runtime: str) -> AsyncIterator[Lab]:
-    """Start everything, with clear weather. With a ``fault`` the runtimes' unary calls suffer it all the time."""
+async def laboratory(
+    folder: Path, fault: CallFault | None = None, flows: Flows | None = None, **runtime: str
+) -> AsyncIterator[Lab]:
+    """Start everything, with clear weather.
+
+    With a ``fault`` the runtimes' unary calls suffer it all the time, with ``flows`` their sessions.
+    """
     rng = random.Random(SEED)
     print(f"{2 * RUNS} runs, seed {SEED} (HOLDFAST_NETWORK_RUNS, HOLDFAST_STORM_SEED)")
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         store = await enter(services.store(folder))
-        target = store.address if fault is None else (await enter(RpcProxy(store.address, fault))).address
+        target = store.address
+        if fault or flows:
+            proxy = RpcProxy(store.address, fault or passing, flows or (lambda method: Passing()))
+            target = (await enter(proxy)).address
         to_store = await enter(FaultProxy(target))
         runtimes = [services.runtime(folder, to_store.address, f"runtime{number}", **runtime) for number in range(2)]
         for service in runtimes:

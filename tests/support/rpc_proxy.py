@@ -1,7 +1,7 @@
 """A gRPC proxy that does to whole calls what retries and timeouts do: told twice, or done and not answered.
 
-It knows no messages: bytes go through it. Unary calls pass through a `CallFault`; streams pass as they are, message by
-message. What happens to bytes on their way is ``fault_proxy.py``.
+It knows no messages: bytes go through it. Unary calls pass through a `CallFault`, streams message by message through a
+`Flow` (``session_faults.py``). What happens to bytes on their way is ``fault_proxy.py``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import Any, Final, Self
 
 import grpc
 import grpc.aio
+from grpc.aio import EOF  # type: ignore[attr-defined]  # missing in its stubs
 
 import holdfast.v1
+from tests.support.session_faults import Broken, Flow, Flows, Passing
 
 #: Makes the call for the client, ``repeat()`` as often as it likes, and returns the answer that the client gets.
 CallFault = Callable[[str, Callable[[], Awaitable[bytes]]], Awaitable[bytes]]
@@ -95,9 +97,10 @@ def replies_lost(rng: random.Random, share: float) -> CallFault:
 class RpcProxy:
     """Listens on ```address`` and makes every call at ``target``. ``methods`` counts unary calls by their names."""
 
-    def __init__(self, target: str, fault: CallFault = passing) -> None:
+    def __init__(self, target: str, fault: CallFault = passing, flows: Flows = lambda method: Passing()) -> None:
         self.target = target
         self.fault = fault
+        self.flows = flows
         self.address = ""
         self.methods: dict[str, int] = {}
         self._channel = grpc.aio.insecure_channel(target)
@@ -146,14 +149,36 @@ class RpcProxy:
             raise
 
     async def _stream(self, method: str, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-        call = self._channel.stream_stream(method)(requests, metadata=_credentials(context))
+        flow, call = self.flows(method), self._channel.stream_stream(method)(metadata=_credentials(context))
+        sending = asyncio.create_task(_send(flow, requests, call))
         try:
-            async for message in call:
-                yield message
+            while (message := await _next(call, sending)) is not EOF:
+                for body in flow.down(message):
+                    yield body
+        except Broken:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the stream was cut")
         except grpc.aio.AioRpcError as error:
             await _fail(context, error)
         finally:
+            sending.cancel()
             call.cancel()
+
+
+async def _send(flow: Flow, requests: AsyncIterator[bytes], call: Any) -> None:
+    async for message in requests:
+        for body in flow.up(message):
+            await call.write(body)
+    await call.done_writing()
+
+
+async def _next(call: Any, sending: asyncio.Task[None]) -> Any:
+    """Wait for the next message of a call. Raises what ended the sending, if that comes first."""
+    reading = asyncio.ensure_future(call.read())
+    await asyncio.wait({reading, sending}, return_when=asyncio.FIRST_COMPLETED)
+    if sending.done() and isinstance(error := sending.exception(), Broken):
+        reading.cancel()
+        raise error
+    return await reading
 
 
 class _Handlers(grpc.GenericRpcHandler):
