@@ -23,7 +23,7 @@ from holdfast import Client
 from tests.checkers.log_audit import audit_file
 from tests.storms import services
 from tests.storms.senders import Senders, Told
-from tests.storms.store_calls import StoreCalls
+from tests.storms.store_calls import PATIENCE_SECONDS, StoreCalls
 from tests.storms.test_ledger_storm import BRANCHES, ROUND_SECONDS, ROUNDS, balance
 from tests.storms.workflows import EVERYTHING
 from tests.support.fault_proxy import FaultProxy
@@ -36,7 +36,7 @@ SEED = int(os.environ.get("HOLDFAST_STORM_SEED", "20240229"))
 
 #: Seconds after which weather that still blows is stopped, and seconds that runs may take from then on.
 WEATHER_SECONDS = 1.0 + 0.5 * RUNS
-RUN_SECONDS = 20.0
+RUN_SECONDS = 20.0 + 6 * float(os.environ.get("HOLDFAST_PAUSE_SECONDS", "0"))
 
 Weather = Callable[["Lab"], Awaitable[None]]
 
@@ -75,7 +75,10 @@ class Lab:
         blowing = asyncio.create_task(_blow(weather, self, seconds))
         names = [f"run_{number}" for number in range(RUNS)]
         async with AsyncExitStack() as stack:
-            clients = [await stack.enter_async_context(Client(it.address)) for it in self.to_runtimes]
+            clients = [
+                await stack.enter_async_context(Client(it.address, patience=PATIENCE_SECONDS))
+                for it in self.to_runtimes
+            ]
             try:
                 results = await asyncio.gather(
                     *(_everything(self.rng.choice(clients), f"{name}_everything") for name in names),

@@ -27,7 +27,7 @@ from tests.soak.trends import (
     windows,
 )
 
-#: A soak that is shorter says nothing about trends.
+#: A soak, or a life of a process, that is shorter says nothing about trends.
 TREND_SECONDS_MIN: Final = 600.0
 
 WINDOWS: Final = 12
@@ -94,7 +94,7 @@ class Soak:
     def _growth(self) -> Iterator[Verdict]:
         for life in filter(has_line, self.longest):
             rss, fds = rss_line(life), fds_line(life)
-            if not self.judges_trends:
+            if life.seconds < TREND_SECONDS_MIN:
                 mean = f"{rss.mean / MEBIBYTE:.0f} MiB, {fds.mean:.0f} descriptors; too short to tell more"
                 yield Verdict(f"{life.name}: memory and descriptors stay", mean, None)
                 continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
@@ -20,7 +21,8 @@ from holdfast.v1 import event_pb2, payload_pb2, queue_service_pb2, queue_service
 from holdfast.v1.store_service_pb2_grpc import StoreServiceStub
 from holdfast.wire import from_rpc_error
 
-PATIENCE_SECONDS = 30.0
+#: Beyond what services may stand still for: who gives up does not know what became of its call.
+PATIENCE_SECONDS = 30.0 + 12 * float(os.environ.get("HOLDFAST_PAUSE_SECONDS", "0"))
 CALL_SECONDS = 5.0
 PAUSE_SECONDS = 0.05
 
