@@ -3,7 +3,8 @@
 The heart of the runtime. A hold works in turns: take what came in, feed the replay, write everything the suspension
 decided in one guarded batch, feed what was committed, begin the attempts. After a refusal (design §3) nothing is
 resent: the log is extended, results of finished steps are settled alone, and a new replay decides again, twice; then
-the run goes back to the queue. Writing, with its refusals, is ``writer.py``; what a turn does is ``turn.py``.
+the run goes back to the queue. Writing, with its refusals, is ``writer.py``; what a turn does is ``turn.py``; the live
+replay is ``live.py``; the pauses between turns are ``resting.py``.
 
 The interleaving that the guard is for: (1) we load up to 9 and decide "the deadline passed"; (2) a value for the
 hook commits as 10; (3) our wait_completed arrives with the snapshot of 9 and is refused; (4) the replay
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -32,22 +32,19 @@ from holdfast.v1 import entity_pb2, event_pb2, queue_service_pb2
 from runtime_service import spans
 from runtime_service.names import BLOCKED_PREFIX
 from runtime_service.replay.instance import Instance
-from runtime_service.replay.open_entities import OpenStep
 from runtime_service.store import is_passing
 from runtime_service.worker.attempts import Attempts
 from runtime_service.worker.batch import Batch
 from runtime_service.worker.children import Children
 from runtime_service.worker.history import TERMINAL_TYPES, GapInLog, History
+from runtime_service.worker.live import LiveReplay
 from runtime_service.worker.outside_steps import OutsideSteps
-from runtime_service.worker.routing import workflow_of
+from runtime_service.worker.resting import Bell, Rest
 from runtime_service.worker.surroundings import Surroundings
 from runtime_service.worker.turn import Turn
 from runtime_service.worker.writer import Refused, Writer
 
 log = structlog.get_logger(__name__)
-
-#: Events delivered before other runs of this process get a turn.
-_SLICE: Final = 200
 
 #: Characters of the reason that a parked run shows.
 _REASON_CHARS_MAX: Final = 480
@@ -68,29 +65,31 @@ class Hold:
         self.run_id = history.run_id
         self.receipt = message.receipt
         self.history = history
-        self.instance = instance
         #: True once let go with an instance that equals the history, so that it may be kept.
         self.is_clean = False
         #: True once set aside as blocked.
         self.is_parked = False
         self._around = around
-        self._changed = asyncio.Event()
+        self._bell = Bell(around)
+        self._live = LiveReplay(around, history, instance)
         self._inbox: deque[event_pb2.Event] = deque()
         self._outcomes: deque[event_pb2.Event] = deque()
-        self._left_over: deque[event_pb2.Event] = deque()
         self._is_current = is_current
         self._is_loaded = is_current
         self._has_lease = True
         self._is_stopping = False
         self._wants_slot = False
         self._refusals = 0
-        #: Up to here somebody has seen the workflow react, so that its log lines are not repeated.
-        self._reacted_seq = 0
-        self._active_ms = around.clock()
         self._attempts = Attempts(around, history, self._report)
-        self._children = Children(around, self._changed.set)
+        self._children = Children(around, self._bell.ring)
         self._outside = OutsideSteps(around, history, self.missed)
         self._writer = Writer(around, history, self.receipt)
+        self._rest = Rest(around, self._attempts, self._outside, self._bell)
+
+    @property
+    def instance(self) -> Instance | None:
+        """The live replay, as far as there is one."""
+        return self._live.instance
 
     @property
     def will_see_end(self) -> bool:
@@ -106,7 +105,7 @@ class Hold:
     def push(self, event: event_pb2.Event) -> None:
         """Take an event that the store pushed; our own come back too and are passed over."""
         self._inbox.append(event)
-        self._changed.set()
+        self._bell.ring()
 
     def ended(self, run: entity_pb2.Run) -> None:
         """Its own end, or one that came as an event as well: nothing to do."""
@@ -114,21 +113,21 @@ class Hold:
     def missed(self) -> None:
         """The push was interrupted: the log has to be read."""
         self._is_current = False
-        self._changed.set()
+        self._bell.ring()
 
     def lose_lease(self) -> None:
         """The lease is gone: stop, and write nothing more."""
         self._has_lease = False
-        self._changed.set()
+        self._bell.ring()
 
     def nudge(self) -> None:
         """Something outside changed (a slot is free, the process drains): look again."""
-        self._changed.set()
+        self._bell.ring()
 
     def stop(self) -> None:
         """The process ends: cut the attempts off and give the run back now."""
         self._is_stopping = True
-        self._changed.set()
+        self._bell.ring()
 
     # Its life.
 
@@ -163,18 +162,18 @@ class Hold:
             if not self._has_lease:
                 raise LeaseLost(f"the lease of run {self.run_id} is lost")
             if batch := await self._take_turn():
-                self._active_ms = self._around.clock()
+                self._rest.moved()
                 if not await self._write(batch):
                     return
             else:
                 # A workflow may call a step off and decide nothing else; nothing is written then.
                 self._cancel_unwanted()
-                if not await self._rest():
+                if not await self._pause():
                     return await self._let_go()
             await self._absorb()
         if not was_ended:
             spans.run_ended(self.history.events[0], self.history.events[-1])
-        self._drop_instance()
+        self._live.drop()
         await self._settle_message()
 
     async def _absorb(self) -> None:
@@ -191,18 +190,18 @@ class Hold:
             self.history.extend(await self._around.store.events_after(self.run_id, self.history.seq))
             self._is_loaded = True
         if new := self.history.events[held_seq:]:
-            self._active_ms = self._around.clock()
-            await self._deliver(new)
+            self._rest.moved()
+            await self._live.deliver(new)
 
     async def _take_turn(self) -> Batch:
         self._wants_slot = False
-        instance = await self._live_instance()
+        instance = await self._live.needed()
         self._outside.follow(instance.open_steps().values())
         turn = Turn(
             history=self.history,
             instance=instance,
             outcomes=self._outcomes,
-            left_over=self._left_over,
+            left_over=self._live.left_over,
             is_running=self._attempts.running,
             now_ms=self._around.clock(),
             runtime_id=self._around.options.runtime_id,
@@ -221,34 +220,13 @@ class Hold:
             self._release(turn.batch)
             raise
 
-    async def _live_instance(self) -> Instance:
-        if self.instance is None:
-            workflow = workflow_of(self._around.registry, self.history.workflow_name, self.history.version)
-            self.instance = Instance(workflow, self.run_id)
-            self._reacted_seq = max(self._reacted_seq, self.history.decided_seq)
-            await self._deliver(list(self.history.events))
-        return self.instance
-
-    async def _deliver(self, events: Sequence[event_pb2.Event], *, are_own: bool = False) -> None:
-        """Tell the instance, when there is one. ``are_own``: it asked for them itself, so they foretell nothing."""
-        instance = self.instance
-        if instance is None:
-            return
-        if not are_own:
-            instance.foresee(events)
-        for index, event in enumerate(events, start=1):
-            instance.deliver(event, is_replayed=event.seq <= self._reacted_seq)
-            self._reacted_seq = max(self._reacted_seq, event.seq)
-            if index % _SLICE == 0:
-                await asyncio.sleep(0)
-
     async def _write(self, batch: Batch) -> bool:
         """Write a batch and go on from it; False when the run was handed back to the queue."""
         try:
             following = await self._writer.write(batch)
         except Refused:
             self._release(batch)
-            self._drop_instance()
+            self._live.drop()
             return await self._after_refusal()
         except BaseException:
             # The store takes nothing of it: what attempts left behind is for ``_park`` to write alone.
@@ -260,8 +238,8 @@ class Hold:
         # Their starts are in the log: they begin whatever the replay does next, which may stop at what it is told.
         self._begin(batch)
         if following is None or self._around.options.replay_always:
-            self._drop_instance()
-        await self._deliver(following or (), are_own=True)
+            self._live.drop()
+        await self._live.deliver(following or (), are_own=True)
         self._cancel_unwanted()
         if batch.starts:
             await _let_bodies_run()
@@ -288,53 +266,10 @@ class Hold:
         await self._settle_message()
         return False
 
-    async def _rest(self) -> bool:
+    async def _pause(self) -> bool:
         """Wait for something to happen; False when there is nothing to wait for here."""
-        now_ms, due_ms, linger_ms = self._around.clock(), self._next_due_ms(), self._around.options.linger_ms
-        if self._is_stopping:
-            return False
-        if self._attempts.running or (self._wants_slot and not self._around.is_draining):
-            await self._sleep_until(due_ms)
-        elif self._around.is_draining:
-            return False
-        elif due_ms is not None and due_ms - now_ms <= linger_ms:
-            await self._sleep_until(due_ms)
-        elif now_ms < self._active_ms + linger_ms:
-            await self._sleep_until(self._active_ms + linger_ms)
-        else:
-            return False
-        return True
-
-    def _next_due_ms(self) -> int | None:
-        """When a timer or the next attempt of a step is due; None when only the outside can move the run.
-
-        While no attempt may begin, for want of a slot or in a drain, none is due: its time may be over, and waiting
-        for a moment in the past is a busy loop.
-        """
         assert self.instance is not None
-        may_begin = not (self._wants_slot or self._around.is_draining)
-        retries = [
-            step.retry_time_ms
-            for step in self.instance.open_steps().values()
-            if step.retry_time_ms and self._is_ours_to_move(step) and (may_begin or not step.is_wanted)
-        ]
-        return min([*self.instance.open_waits().values(), *retries], default=None)
-
-    def _is_ours_to_move(self, step: OpenStep) -> bool:
-        """Whether we act when a retry of the step is due: to begin it here, or to call it off that is outside."""
-        if self._outside.have(step):
-            return not step.is_wanted
-        return step.is_wanted and step.step_id not in self._attempts.running
-
-    async def _sleep_until(self, until_ms: int | None) -> None:
-        timer = None
-        if until_ms is not None:
-            delay_ms = max(0, until_ms - self._around.clock())
-            timer = asyncio.get_running_loop().call_later(delay_ms / 1000, self._changed.set)
-        await self._changed.wait()
-        self._changed.clear()
-        if timer is not None:
-            timer.cancel()
+        return not self._is_stopping and await self._rest.take(self.instance, wants_slot=self._wants_slot)
 
     # Its ends.
 
@@ -343,7 +278,9 @@ class Hold:
 
         The lease and the next timer are one message, so there is no moment in which neither exists.
         """
-        due_ms = self._next_due_ms() if self.instance is not None else None
+        due_ms = None
+        if self.instance is not None:
+            due_ms = self._rest.next_due_ms(self.instance, wants_slot=self._wants_slot)
         if self._is_stopping or self._around.is_draining:
             await self._around.store.give_back(self.receipt, delay_ms=0)
         elif due_ms is not None:
@@ -355,9 +292,9 @@ class Hold:
     async def _park(self, reason: str) -> None:
         """Set the run aside until code is fixed: nothing fails, nothing is written but what attempts still finish."""
         self.is_parked = True
-        self._drop_instance()
+        self._live.drop()
         while self._attempts.running and self._has_lease and not self._is_stopping:
-            await self._sleep_until(None)
+            await self._bell.heard()
         await self._writer.settle(self._outcomes)
         log.warning("run blocked", run_id=self.run_id, reason=reason)
         await self._around.store.give_back(
@@ -377,12 +314,6 @@ class Hold:
         if not self._writer.has_acknowledged:
             await self._around.store.acknowledge(self.receipt)
 
-    def _drop_instance(self) -> None:
-        self._left_over.clear()
-        if self.instance is not None:
-            self.instance.evict()
-            self.instance = None
-
     def _take_slot(self) -> bool:
         if self._around.slots.take():
             return True
@@ -396,7 +327,7 @@ class Hold:
 
     def _report(self, event: event_pb2.Event) -> None:
         self._outcomes.append(event)
-        self._changed.set()
+        self._bell.ring()
 
 
 async def _let_bodies_run() -> None:
