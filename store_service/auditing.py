@@ -14,17 +14,18 @@ from store_service.engines.contract import Reader
 from store_service.engines.errors import DatabaseUnusable
 from store_service.engines.sqlite.inspection import damages_of, read_file
 from store_service.rules.audit import audit_runs
+from store_service.rules.audit_rows import messages_of_queues
 
 _SQLITE: Final = "sqlite:///"
 _POSTGRES: Final = ("postgresql://", "postgres://")
 
-#: Stands for the run id where no single run is broken.
+#: Stands for the run id where no single run or queue is broken.
 _THE_FILE: Final = "the file"
 
 
 @dataclass(frozen=True, slots=True)
 class StoreAudit:
-    """How much was looked at, and (run id, what is wrong) for every law that is broken."""
+    """How much was looked at, and (run id or queue, what is wrong) for every law that is broken."""
 
     store_id: str
     runs: int
@@ -66,4 +67,5 @@ def _audit(reader: Reader) -> StoreAudit:
     for it in audit_runs(reader):
         runs, events = runs + 1, events + it.events
         findings.extend((it.run_id, finding) for finding in it.findings)
+    findings.extend((f"queue {name}", text) for name, text in messages_of_queues(reader))
     return StoreAudit(reader.meta("store_id") or "", runs, events, tuple(findings))

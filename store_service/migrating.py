@@ -113,8 +113,8 @@ class _Numbers:
             yield row
 
     def _by_moved_writers(self, rows: Iterator[Row]) -> Iterator[Row]:
-        for stream, index, writer, data in rows:
-            yield stream, index, self._moved_writers.get((stream, writer), writer), data
+        for stream, index, writer, *rest in rows:
+            yield (stream, index, self._moved_writers.get((stream, writer), writer), *rest)
 
 
 def _unique(rows: Iterator[Row]) -> Iterator[Row]:

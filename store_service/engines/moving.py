@@ -53,12 +53,14 @@ TABLES: Final = (
         truths="is_open",
     ),
     _table("tokens", "token run_id hook_id retain_until_ms", order="token"),
-    _table("requests", "request_id digest run_id first_seq last_seq message_ids expire_ms", order="request_id"),
+    _table(
+        "requests", "request_id digest run_id first_seq last_seq message_ids expire_ms checksum", order="request_id"
+    ),
     _table("queues", "queue", order="queue"),
     _table(
         "messages",
         "number message_id queue state group key priority create_ms deliver_ms delivery_count max_deliveries receipt "
-        "lease_ms lease_expire_ms last_reason body is_head",
+        "lease_ms lease_expire_ms last_reason body checksum is_head",
         order="number queue",
         truths="is_head",
     ),
@@ -75,7 +77,7 @@ TABLES: Final = (
         "number stream writer_id step_run_id step_id attempt next_chunk first_index",
         order="number stream",
     ),
-    _table("chunks", "stream index writer data", order="stream index"),
+    _table("chunks", "stream index writer data checksum", order="stream index"),
 )
 
 

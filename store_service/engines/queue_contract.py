@@ -16,7 +16,8 @@ class MessageRow:
     """One queue message. ``number`` orders sends (0 before insertion). ``state`` is a QueueMessageState.
 
     ``receipt`` and ``lease_expire_ms`` are set while LEASED ("" and None otherwise); ``lease_ms`` is the length
-    of the current lease. ``body`` is a QueueMessage that holds payload, headers and create_time only.
+    of the current lease. ``body`` is a QueueMessage that holds payload, headers and create_time only. ``checksum`` is
+    over the body and whose it is; b"" for a message of a version that kept none.
     """
 
     number: int
@@ -35,6 +36,7 @@ class MessageRow:
     lease_expire_ms: int | None
     last_reason: str
     body: bytes
+    checksum: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,10 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True)
 class RequestRow:
-    """A remembered request id: what it wrote, so that a repeat gets the first answer."""
+    """A remembered request id: what it wrote, so that a repeat gets the first answer.
+
+    ``checksum`` is over all of it; b"" for one of a version that kept none.
+    """
 
     request_id: str
     digest: bytes
@@ -104,6 +107,7 @@ class RequestRow:
     last_seq: int
     message_ids: tuple[str, ...]
     expire_ms: int
+    checksum: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

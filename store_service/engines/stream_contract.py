@@ -54,13 +54,17 @@ class StreamWriterRow:
 
 @dataclass(frozen=True, slots=True)
 class ChunkRow:
-    """One chunk as it is read: its place, who wrote it, and its bytes."""
+    """One chunk as it is read: its place, who wrote it, and its bytes.
+
+    ``checksum`` is over all of that; b"" for a chunk of a version that kept none.
+    """
 
     index: int
     step_run_id: str
     step_id: str
     attempt: int
     data: bytes
+    checksum: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,5 +112,5 @@ class StreamWrites(Protocol):
     def put_stream_writer(self, row: StreamWriterRow) -> None:
         """Replace the ``next_chunk`` of a writer."""
 
-    def insert_chunks(self, stream: int, writer: int, first_index: int, chunks: Sequence[bytes]) -> None:
-        """Append chunks at consecutive indexes."""
+    def insert_chunks(self, stream: int, writer: int, first_index: int, chunks: Sequence[tuple[bytes, bytes]]) -> None:
+        """Append chunks, each its bytes and its checksum, at consecutive indexes."""

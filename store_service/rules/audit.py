@@ -1,10 +1,10 @@
 """An audit of a whole store: do its logs and rows keep the laws, whatever crashed on the way?
 
 Owns the questions that hold for every run at every moment: seq is dense, times rise, the checksums form a chain, each
-entity and run ends once, nothing follows the end, each attempt of a step is numbered from the one before, and the rows
-are what the log derives (the fifth law). It goes run by run, so that a large store fits in memory, and must never
-write. Read ``rebuild.py`` next; ``store_service/auditing.py`` is who asks for people, ``tests/storms`` who asks after
-every kill.
+entity and run ends once, nothing follows the end, each attempt of a step is numbered from the one before, the rows are
+what the log derives (the fifth law), and streams hold what was written. It goes run by run, so that a large store fits
+in memory, and must never write. Read ``rebuild.py`` next; ``store_service/auditing.py`` is who asks for people,
+``tests/storms`` who asks after every kill.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from holdfast.refusal import Refusal
 from holdfast.v1 import event_pb2
 from store_service import checksum
 from store_service.engines.contract import EntityKind, EntityQuery, EntityRow, EventRow, Reader, RunQuery, RunRow
-from store_service.rules import rebuild, stored
+from store_service.rules import audit_rows, rebuild, stored
 from store_service.rules.kinds import KINDS
 
 Event = event_pb2.Event
@@ -63,6 +63,7 @@ def audit_run(reader: Reader, row: RunRow) -> RunAudit:
         findings += _of_run(reader, row, [stored.event_of(it) for it in rows])
     except Refusal as refusal:
         findings.append(str(refusal))
+    findings += audit_rows.streams_of(reader, row.run_id)
     return RunAudit(row.run_id, len(rows), tuple(dict.fromkeys(findings)))
 
 

@@ -186,7 +186,8 @@ def _extend(
     if row is None:
         return _result(receipt, is_done=False)
     expire_ms = now_ms + (row.lease_ms if lease_ms is None else lease_ms)
-    tx.put_message(replace(row, lease_expire_ms=expire_ms, body=row.body if progress is None else told(row, progress)))
+    said = row if progress is None else told(row, progress)
+    tx.put_message(replace(said, lease_expire_ms=expire_ms))
     if row.lease_expire_ms is None or expire_ms < row.lease_expire_ms:
         tx.note(QueueNote(row.queue, expire_ms))
     result = _result(receipt, is_done=True)

@@ -17,7 +17,7 @@ from holdfast.refusal import Refusal
 from holdfast.v1 import queue_service_pb2
 from store_service import limits
 from store_service.engines.contract import MessageQuery, MessageRow, QueueNote, Transaction
-from store_service.rules import clock
+from store_service.rules import clock, soundness
 from store_service.rules.queue_reading import message_of, require_queue
 
 READY: Final = queue_service_pb2.QUEUE_MESSAGE_STATE_READY
@@ -65,13 +65,18 @@ def claim(
     """Lease up to ``limit`` messages from the first of ``queues`` that has one to deliver.
 
     At most one of a group, and none of a group that is held. In order of priority, due time, sending. Leases
-    that ended are taken back first. Returns an empty list when nothing is deliverable.
+    that ended are taken back first. Returns an empty list when nothing is deliverable. A message that is not what was
+    sent becomes a dead letter.
     """
     for queue in queues:
         take_back_expired(tx, queue, now_ms)
-        rows = tx.deliverable(queue, now_ms, limit)
-        if rows:
-            return [_lease(tx, row, lease_ms, now_ms) for row in rows]
+        while rows := tx.deliverable(queue, now_ms, limit):
+            broken = [row for row in rows if not soundness.is_sound(row)]
+            for row in broken:
+                # Handed out to nobody, and in nobody's way: the queue goes on with the others.
+                put_back(tx, row, state=DEAD, deliver_ms=row.deliver_ms, reason=soundness.NOT_WHAT_WAS_SENT)
+            if len(broken) < len(rows):
+                return [_lease(tx, row, lease_ms, now_ms) for row in rows if row not in broken]
     return []
 
 
@@ -172,7 +177,7 @@ def _new_row(message: queue_service_pb2.NewQueueMessage, deliver_ms: int, now_ms
     body = queue_service_pb2.QueueMessage(headers=message.headers, create_time=clock.to_timestamp(now_ms))
     if message.HasField("payload"):
         body.payload.CopyFrom(message.payload)
-    return MessageRow(
+    row = MessageRow(
         number=0,
         message_id=clock.mint(_MESSAGE_PREFIX, now_ms),
         queue=message.queue,
@@ -190,6 +195,7 @@ def _new_row(message: queue_service_pb2.NewQueueMessage, deliver_ms: int, now_ms
         last_reason="",
         body=body.SerializeToString(),
     )
+    return soundness.sealed(row)
 
 
 def _lease(tx: Transaction, row: MessageRow, lease_ms: int, now_ms: int) -> queue_service_pb2.LeasedMessage:

@@ -6,7 +6,7 @@ and looking must not hand it out. Read ``queue.py`` for what moves messages.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -15,7 +15,7 @@ from holdfast.refusal import Refusal
 from holdfast.v1 import event_pb2, payload_pb2, queue_service_pb2
 from store_service import limits
 from store_service.engines.contract import MessageQuery, MessageRow, QueueCounts, Reader
-from store_service.rules import clock, views
+from store_service.rules import clock, soundness, views
 from store_service.rules.views import View
 
 #: Rows read at once: so few that the largest messages are not all in memory before the page is full.
@@ -36,11 +36,7 @@ class Page:
 
 def message_of(row: MessageRow) -> queue_service_pb2.QueueMessage:
     """Return the message of a row, payload as stored. Raises Refusal CORRUPT_LOG."""
-    try:
-        message = queue_service_pb2.QueueMessage.FromString(row.body)
-    except DecodeError as error:
-        metadata = {"message_id": row.message_id, "queue": row.queue}
-        raise Refusal("CORRUPT_LOG", f"message {row.message_id} cannot be read", metadata=metadata) from error
+    message = _body_of(row)
     message.message_id, message.queue, message.group = row.message_id, row.queue, row.group
     message.state = queue_service_pb2.QueueMessageState.ValueType(row.state)
     message.priority, message.last_reason = row.priority, row.last_reason
@@ -51,11 +47,19 @@ def message_of(row: MessageRow) -> queue_service_pb2.QueueMessage:
     return message
 
 
-def told(row: MessageRow, progress: payload_pb2.Payload) -> bytes:
-    """Return the body of a message with what its consumer said last."""
-    body = queue_service_pb2.QueueMessage.FromString(row.body)
+def told(row: MessageRow, progress: payload_pb2.Payload) -> MessageRow:
+    """Return a message with what its consumer said last. Raises Refusal CORRUPT_LOG."""
+    body = _body_of(row)
     body.progress.CopyFrom(progress)
-    return body.SerializeToString()
+    return soundness.sealed(replace(row, body=body.SerializeToString()))
+
+
+def _body_of(row: MessageRow) -> queue_service_pb2.QueueMessage:
+    soundness.require_sound(row)
+    try:
+        return queue_service_pb2.QueueMessage.FromString(row.body)
+    except DecodeError as error:
+        raise soundness.corrupt_message(row, "cannot be read") from error
 
 
 def require_queue(reader: Reader, queue: str, now_ms: int) -> QueueCounts:

@@ -14,7 +14,7 @@ from holdfast.refusal import Refusal
 from holdfast.v1 import entity_pb2, event_pb2, store_service_pb2
 from store_service import limits
 from store_service.engines.contract import EventRow, Reader, RunRow
-from store_service.rules import clock, cursors, refusals, stored, views
+from store_service.rules import clock, cursors, refusals, requests, stored, views
 
 #: Rows fetched before the size of this log's events is known; bounds the memory of a page of large events.
 _FIRST_ROWS = 16
@@ -51,7 +51,7 @@ def _get_first_written(
     reader: Reader, request: store_service_pb2.GetEventRequest
 ) -> store_service_pb2.GetEventResponse:
     """Return the first event that the create with a request id wrote."""
-    known = reader.request(request.request_id)
+    known = requests.known(reader, request.request_id)
     row = reader.event(known.run_id, known.first_seq) if known is not None else None
     if row is None or request.run_id not in ("", row.run_id):
         raise Refusal(

@@ -14,6 +14,7 @@ from holdfast.refusal import Refusal
 from holdfast.v1 import event_pb2, queue_service_pb2
 from store_service import limits
 from store_service.engines.contract import Reader, RequestRow, Transaction
+from store_service.rules import soundness
 from store_service.rules.contents import content
 
 
@@ -34,21 +35,29 @@ def digest(
     return total.digest()
 
 
+def known(reader: Reader, request_id: str) -> RequestRow | None:
+    """Return what is remembered of a request id, None when nothing is. Raises Refusal CORRUPT_LOG."""
+    row = reader.request(request_id)
+    if row is not None:
+        soundness.require_sound_request(row)
+    return row
+
+
 def recall(reader: Reader, request_id: str, asked: bytes, now_ms: int) -> RequestRow | None:
     """Return what a request id wrote before; None when it is new or its time is over.
 
-    Raises Refusal REQUEST_ID_REUSED when it was used for something else.
+    Raises Refusal REQUEST_ID_REUSED when it was used for something else, CORRUPT_LOG when what was noted has changed.
     """
-    known = reader.request(request_id)
-    if known is None or known.expire_ms <= now_ms:
+    remembered = known(reader, request_id)
+    if remembered is None or remembered.expire_ms <= now_ms:
         return None
-    if known.digest != asked:
+    if remembered.digest != asked:
         raise Refusal(
             "REQUEST_ID_REUSED",
-            f"request id {request_id} was used for another request, on run {known.run_id}; use a new id",
-            metadata={"request_id": request_id, "run_id": known.run_id},
+            f"request id {request_id} was used for another request, on run {remembered.run_id}; use a new id",
+            metadata={"request_id": request_id, "run_id": remembered.run_id},
         )
-    return known
+    return remembered
 
 
 def remember(
@@ -60,14 +69,13 @@ def remember(
     now_ms: int,
 ) -> None:
     """Note what a request wrote, for a day."""
-    tx.put_request(
-        RequestRow(
-            request_id=request_id,
-            digest=asked,
-            run_id=events[0].run_id,
-            first_seq=events[0].seq,
-            last_seq=events[-1].seq,
-            message_ids=tuple(message_ids),
-            expire_ms=now_ms + limits.REQUEST_ID_WINDOW_MS,
-        )
+    row = RequestRow(
+        request_id=request_id,
+        digest=asked,
+        run_id=events[0].run_id,
+        first_seq=events[0].seq,
+        last_seq=events[-1].seq,
+        message_ids=tuple(message_ids),
+        expire_ms=now_ms + limits.REQUEST_ID_WINDOW_MS,
     )
+    tx.put_request(soundness.sealed_request(row))

@@ -17,7 +17,7 @@ from holdfast.v1 import entity_pb2, stream_service_pb2
 from store_service import limits
 from store_service.engines.contract import Reader
 from store_service.engines.stream_contract import ChunkRow, StreamRow
-from store_service.rules import clock, cursors, stream_refusals
+from store_service.rules import clock, cursors, soundness, stream_refusals
 from store_service.rules.reading import page_size, require_run
 from store_service.rules.stream_authors import NOBODY, Author, Verdict, judge, step_of
 from store_service.rules.streams import closer_of, is_closed
@@ -87,7 +87,7 @@ class StreamPlace:
     def read(self, reader: Reader, bytes_max: int) -> Portion:
         """Return what comes next: ``bytes_max`` of chunks, or a single one that is larger.
 
-        Raises RUN_NOT_FOUND once the run is deleted.
+        Raises RUN_NOT_FOUND once the run is deleted, CORRUPT_LOG for a chunk that is not what was written.
         """
         has_run_ended = bool(require_run(reader, self._run_id).terminal_seq)
         stream = reader.stream(self._run_id, self._name)
@@ -111,7 +111,9 @@ class StreamPlace:
 
     def _chunks(self, reader: Reader, stream: StreamRow, end: int, bytes_max: int) -> list[ChunkRow]:
         limit = max(0, min(limits.READ_CHUNKS_MAX, end - self.next_index))
-        return reader.chunks(stream.number, from_index=self.next_index, limit=limit, bytes_max=bytes_max)
+        chunks = reader.chunks(stream.number, from_index=self.next_index, limit=limit, bytes_max=bytes_max)
+        soundness.require_sound_chunks(stream, self.next_index, end, chunks)
+        return chunks
 
     def _everything(self, chunks: list[ChunkRow]) -> Iterator[Item]:
         for chunk in chunks:

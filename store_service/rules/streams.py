@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from store_service import limits
 from store_service.engines.contract import EntityKind, Reader, RunRow, Transaction
 from store_service.engines.stream_contract import StreamNote, StreamRow, StreamWriterRow
-from store_service.rules import refusals, stream_refusals
+from store_service.rules import refusals, soundness, stream_refusals
 from store_service.rules.reading import require_run
 from store_service.rules.stream_authors import NOBODY, Author, is_running, is_superseded, step_of
 
@@ -143,7 +143,7 @@ def _written(
     before = stream or tx.insert_stream(_new_stream(request, now_ms))
     if fresh:
         number = _counted(tx, before, writer, len(fresh))
-        tx.insert_chunks(before.number, number, before.next_index, fresh)
+        tx.insert_chunks(before.number, number, before.next_index, soundness.sealed_chunks(before, writer, fresh))
     after = replace(
         before,
         content_type=before.content_type or request.content_type,

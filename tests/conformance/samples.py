@@ -66,6 +66,7 @@ _MESSAGE = MessageRow(
     lease_expire_ms=None,
     last_reason="",
     body=b"message",
+    checksum=b"sum of a message",
 )
 _REQUEST = RequestRow(
     request_id="req_a",
@@ -75,6 +76,7 @@ _REQUEST = RequestRow(
     last_seq=2,
     message_ids=("msg_a", "msg_b"),
     expire_ms=5_000,
+    checksum=b"sum of a request",
 )
 
 

@@ -20,7 +20,7 @@ async def write(engine: Engine, *chunks: bytes, row: StreamRow = STREAM, writer:
     def unit(tx: Transaction) -> StreamRow:
         stream = tx.insert_stream(row)
         number = tx.insert_stream_writer(replace(writer, stream=stream.number)).number
-        tx.insert_chunks(stream.number, number, 0, chunks)
+        tx.insert_chunks(stream.number, number, 0, [(it, b"sum of " + it) for it in chunks])
         after = replace(stream, next_index=len(chunks), size_bytes=sum(map(len, chunks)))
         tx.put_stream(after)
         return after
@@ -62,9 +62,9 @@ async def test_a_name_is_taken_once_per_run(engine: Engine) -> None:
 async def test_chunks_come_in_order_from_an_index_with_their_writer(engine: Engine) -> None:
     row = await write(engine, b"zero", b"", b"two", b"\x00\xff")
     found = await engine.read(lambda tx: tx.chunks(row.number, from_index=1, limit=2, bytes_max=100))
-    assert [(it.index, it.step_run_id, it.step_id, it.attempt, it.data) for it in found] == [
-        (1, "run_a", "step_a", 1, b""),
-        (2, "run_a", "step_a", 1, b"two"),
+    assert [(it.index, it.step_run_id, it.step_id, it.attempt, it.data, it.checksum) for it in found] == [
+        (1, "run_a", "step_a", 1, b"", b"sum of "),
+        (2, "run_a", "step_a", 1, b"two", b"sum of two"),
     ]
     assert await engine.read(lambda tx: tx.chunks(row.number, from_index=4, limit=2, bytes_max=100)) == []
     assert await engine.read(lambda tx: tx.chunks(row.number, from_index=0, limit=0, bytes_max=100)) == []
@@ -147,7 +147,7 @@ async def test_a_refused_unit_leaves_no_chunk(engine: Engine) -> None:
     row = await write(engine, b"a")
 
     def unit(tx: Transaction) -> None:
-        tx.insert_chunks(row.number, 1, 1, [b"b"])
+        tx.insert_chunks(row.number, 1, 1, [(b"b", b"")])
         raise Refusal("STREAM_CLOSED", "no")
 
     with pytest.raises(Refusal):
@@ -158,4 +158,4 @@ async def test_a_refused_unit_leaves_no_chunk(engine: Engine) -> None:
 async def test_two_chunks_never_share_an_index(engine: Engine) -> None:
     row = await write(engine, b"a")
     with pytest.raises(Exception, match=r"(?i)unique"):
-        await engine.write(lambda tx: tx.insert_chunks(row.number, 1, 0, [b"b"]))
+        await engine.write(lambda tx: tx.insert_chunks(row.number, 1, 0, [(b"b", b"")]))

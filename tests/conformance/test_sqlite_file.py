@@ -180,7 +180,10 @@ async def test_logs_of_before_the_checksums_get_them(tmp_path: Path) -> None:
             """
             ALTER TABLE events DROP COLUMN checksum;
             ALTER TABLE runs DROP COLUMN head_checksum;
-            DELETE FROM schema_migrations WHERE version = 3;
+            ALTER TABLE messages DROP COLUMN checksum;
+            ALTER TABLE chunks DROP COLUMN checksum;
+            ALTER TABLE requests DROP COLUMN checksum;
+            DELETE FROM schema_migrations WHERE version >= 3;
             INSERT INTO runs VALUES ('run_a', 'w', 1, 1, 1, NULL, '', 2, 6, 0, 0, 0, 0, 0, x'');
             INSERT INTO events (run_id, seq, event_id, at, kind, entity_id, body) VALUES
               ('run_a', 2, 'evt_2', 6, 2, '', x'02'), ('run_a', 1, 'evt_1', 5, 1, '', x'01');

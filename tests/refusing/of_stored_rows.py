@@ -38,6 +38,14 @@ def _head_of_the_chain() -> None:
     stored.require_head = nothing
 
 
+def _checksums_of_rows() -> None:
+    from store_service.rules import soundness
+
+    soundness.is_sound = lambda row: True
+    soundness.require_sound_request = nothing
+    soundness.require_sound_chunks = nothing
+
+
 def _one_process_owns_the_file() -> None:
     import fcntl
 
@@ -70,6 +78,15 @@ ROWS: Final[Mapping[str, Safeguard]] = {
         "another newest event than the run knows is found",
         _head_of_the_chain,
         (f"{_RULES}/test_checksums.py::test_another_newest_event_than_the_run_knows_is_found",),
+    ),
+    "checksums of rows": Safeguard(
+        "a chunk, message or remembered request that is not what was written is never taken for it",
+        _checksums_of_rows,
+        (
+            f"{_RULES}/test_soundness.py::test_no_reader_gets_a_chunk_that_is_not_what_was_written",
+            f"{_RULES}/test_soundness.py::test_a_message_that_is_not_what_was_sent_is_set_aside_and_the_queue_goes_on",
+            f"{_RULES}/test_soundness.py::test_a_repeat_never_gets_another_answer_than_the_first",
+        ),
     ),
     "owner of the file": Safeguard(
         "one process owns the database",

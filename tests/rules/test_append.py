@@ -11,7 +11,7 @@ from holdfast.refusal import Refusal
 from holdfast.v1 import entity_pb2, event_pb2
 from store_service import limits
 from store_service.engines.contract import EventNote, ExpiryNote, MessageQuery, Note, QueueNote
-from store_service.rules import clock, cursors, queue
+from store_service.rules import clock, cursors, leases, queue
 from tests.rules import book as write
 from tests.rules.book import NOW, Book
 from tests.support.engines import execute
@@ -280,3 +280,13 @@ async def test_a_log_with_a_gap_is_an_error_and_never_a_guess(book: Book) -> Non
     with pytest.raises(Refusal) as caught:
         await book.append("run_1", write.attributes_set(a="2"), delta_after_seq=1)
     assert caught.value.reason == "CORRUPT_LOG"
+
+
+async def test_one_event_that_moves_the_marker_wakes_the_run_whatever_stands_beside_it(book: Book) -> None:
+    await book.start(wake_queue="runs")
+    (leased,) = await book.write(lambda tx: queue.claim(tx, ["runs"], 1, 1000, NOW))
+    await book.write(lambda tx: leases.ack_many(tx, [leased.receipt], NOW))
+    await book.append("run_1", write.step_created(), write.step_started())
+    assert await book.read(wakes) == []
+    await book.append("run_1", write.step_completed(), write.step_created("step_b#1"))
+    assert len(await book.read(wakes)) == 1

@@ -10,6 +10,7 @@ from holdfast.refusal import Refusal
 from holdfast.v1 import entity_pb2, event_pb2, payload_pb2, store_service_pb2
 from store_service import limits
 from store_service.rules import cursors, reading
+from store_service.rules.tail import Place, RunTail, StoreTail
 from tests.rules import book as write
 from tests.rules.book import Book
 from tests.support.engines import execute
@@ -180,6 +181,7 @@ async def test_payloads_come_in_the_view_asked_for(book: Book) -> None:
     assert (omitted.WhichOneof("body"), omitted.size_bytes) == (None, 13)
     opened = await shown(payload_pb2.PAYLOAD_VIEW_VALUE)
     assert opened.value.struct_value.fields["a"].list_value.values[1].number_value == 2.5
+    assert opened.size_bytes == 13
 
 
 @pytest.mark.parametrize(("spare_bytes", "count"), [(-1, 2), (0, 2), (1, 3)])
@@ -191,3 +193,19 @@ async def test_a_page_ends_with_the_event_that_fills_it(
     two = sum(event.ByteSize() for event in whole.events[:2])
     monkeypatch.setattr(limits, "PAGE_BYTES_MAX", two + spare_bytes)
     assert seqs(await listed(book)) == list(range(1, count + 1))
+
+
+async def test_a_cursor_beyond_the_end_of_the_store_is_none_of_its_own(book: Book) -> None:
+    await five_events(book)
+    await book.read(lambda reader: StoreTail().begin(reader, cursors.store_cursor(5), 0))
+    with pytest.raises(Refusal) as caught:
+        await book.read(lambda reader: StoreTail().begin(reader, cursors.store_cursor(6), 0))
+    assert caught.value.reason == "INVALID_CURSOR"
+
+
+async def test_a_watch_of_a_log_that_lost_its_end_is_told_which_event_is_missing(book: Book) -> None:
+    await five_events(book)
+    await book.write(lambda tx: execute(tx, "DELETE FROM events WHERE seq = 5"))
+    with pytest.raises(Refusal) as caught:
+        await book.read(lambda reader: RunTail("run_1").read(reader, Place(4), 1000))
+    assert (caught.value.reason, caught.value.metadata["seq"]) == ("CORRUPT_LOG", "5")

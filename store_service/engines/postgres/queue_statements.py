@@ -37,7 +37,8 @@ VALUES ({COMMON.dialect.spell(marks(columns.MESSAGE))}, %s, %s)
 #: A message never moves to another queue or group. Once leased it is no longer unseen.
 PUT_MESSAGE: Final = """
 UPDATE messages SET state = %s, key = %s, priority = %s, create_ms = %s, deliver_ms = %s, delivery_count = %s,
-  max_deliveries = %s, receipt = %s, lease_ms = %s, lease_expire_ms = %s, last_reason = %s, body = %s, is_head = %s,
+  max_deliveries = %s, receipt = %s, lease_ms = %s, lease_expire_ms = %s, last_reason = %s, body = %s,
+  checksum = %s, is_head = %s,
   is_unseen = is_unseen AND %s
 WHERE queue = %s AND number = %s
 """

@@ -13,8 +13,8 @@ from store_service.engines.contract import MessageRow
 from store_service.engines.sql import columns
 
 _values_of_message: Final = columns.parameters(columns.MESSAGE)
-#: ``last_reason`` comes right before ``body``, the last one.
-_LAST_REASON: Final = -2
+#: ``last_reason`` comes right before ``body`` and ``checksum``, the last ones.
+_LAST_REASON: Final = -3
 
 
 def message_parameters(row: MessageRow) -> tuple[Any, ...]:
@@ -23,7 +23,7 @@ def message_parameters(row: MessageRow) -> tuple[Any, ...]:
 
 
 def put_message_parameters(row: MessageRow) -> tuple[Any, ...]:
-    """Return the values of PUT_MESSAGE up to ``body``."""
+    """Return the values of PUT_MESSAGE up to ``checksum``."""
     return _with_bytes(columns.put_message_parameters(row))
 
 
@@ -35,5 +35,5 @@ def message_row(values: Sequence[Any]) -> MessageRow:
 
 
 def _with_bytes(values: Sequence[Any]) -> tuple[Any, ...]:
-    *before, last_reason, body = values
-    return (*before, last_reason.encode(), body)
+    *before, last_reason, body, checksum = values
+    return (*before, last_reason.encode(), body, checksum)

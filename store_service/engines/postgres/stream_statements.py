@@ -41,7 +41,7 @@ SELECT "index", octet_length(data) FROM chunks WHERE stream = %s AND "index" >= 
 """
 
 CHUNKS: Final = """
-SELECT chunks."index", w.step_run_id, w.step_id, w.attempt, chunks.data
+SELECT chunks."index", w.step_run_id, w.step_id, w.attempt, chunks.data, chunks.checksum
 FROM chunks JOIN stream_writers AS w ON w.stream = chunks.stream AND w.number = chunks.writer
 WHERE chunks.stream = %s AND chunks."index" BETWEEN %s AND %s ORDER BY chunks."index"
 """

@@ -75,9 +75,9 @@ class PostgresTransaction(QueueUnit):
         self._writes.add(statements.PUT_WRITER, row.next_chunk, *of)
         self._known[_key_of(row)] = row
 
-    def insert_chunks(self, stream: int, writer: int, first_index: int, chunks: Sequence[bytes]) -> None:
-        for index, data in enumerate(chunks, first_index):
-            self._writes.add(COMMON.INSERT_CHUNK, stream, index, writer, data)
+    def insert_chunks(self, stream: int, writer: int, first_index: int, chunks: Sequence[tuple[bytes, bytes]]) -> None:
+        for index, (data, checksum) in enumerate(chunks, first_index):
+            self._writes.add(COMMON.INSERT_CHUNK, stream, index, writer, data, checksum)
 
 
 def _key_of(row: StreamWriterRow) -> tuple[object, ...]:

@@ -23,11 +23,11 @@ RUN: Final = (
 EVENT: Final = "run_id, seq, event_id, at, kind, entity_id, body, checksum"
 ENTITY: Final = "run_id, kind, entity_id, status, is_open, created_seq, current_seq, terminal_seq, due_ms, body"
 TOKEN: Final = "token, run_id, hook_id, retain_until_ms"
-REQUEST: Final = "request_id, digest, run_id, first_seq, last_seq, message_ids, expire_ms"
+REQUEST: Final = "request_id, digest, run_id, first_seq, last_seq, message_ids, expire_ms, checksum"
 #: …_UNNUMBERED: as an engine inserts it whose database gives the number.
 MESSAGE_UNNUMBERED: Final = (
     'message_id, queue, state, "group", key, priority, create_ms, deliver_ms, delivery_count, max_deliveries, '
-    "receipt, lease_ms, lease_expire_ms, last_reason, body"
+    "receipt, lease_ms, lease_expire_ms, last_reason, body, checksum"
 )
 MESSAGE: Final = f"number, {MESSAGE_UNNUMBERED}"
 STREAM_UNNUMBERED: Final = (
@@ -59,10 +59,10 @@ entity_parameters: Final = parameters(ENTITY)
 token_parameters: Final = parameters(TOKEN)
 #: Parameters of PUT_HEAD.
 changed_head_parameters: Final = parameters(f"{HEAD}, {STATE}, run_id")
-#: Parameters of PUT_MESSAGE up to ``body``: a message never moves to another queue or group.
+#: Parameters of PUT_MESSAGE up to ``checksum``: a message never moves to another queue or group.
 put_message_parameters: Final = parameters(
     "state, key, priority, create_ms, deliver_ms, delivery_count, max_deliveries, receipt, lease_ms, "
-    "lease_expire_ms, last_reason, body"
+    "lease_expire_ms, last_reason, body, checksum"
 )
 #: What changes of a stream; the engines name it by different keys.
 CHANGED_STREAM: Final = (
@@ -73,7 +73,7 @@ CHANGED_STREAM: Final = (
 def request_parameters(row: RequestRow) -> tuple[Any, ...]:
     """Return the values of REQUEST."""
     ids = json.dumps(row.message_ids)
-    return (row.request_id, row.digest, row.run_id, row.first_seq, row.last_seq, ids, row.expire_ms)
+    return (row.request_id, row.digest, row.run_id, row.first_seq, row.last_seq, ids, row.expire_ms, row.checksum)
 
 
 def run_row(values: Sequence[Any]) -> RunRow:
@@ -99,8 +99,8 @@ def token_row(values: Sequence[Any]) -> TokenRow:
 
 def request_row(values: Sequence[Any]) -> RequestRow:
     """Build a request from the columns REQUEST."""
-    request_id, digest, run_id, first_seq, last_seq, message_ids, expire_ms = values
-    return RequestRow(request_id, digest, run_id, first_seq, last_seq, tuple(json.loads(message_ids)), expire_ms)
+    request_id, digest, run_id, first_seq, last_seq, message_ids, *rest = values
+    return RequestRow(request_id, digest, run_id, first_seq, last_seq, tuple(json.loads(message_ids)), *rest)
 
 
 def message_row(values: Sequence[Any]) -> MessageRow:

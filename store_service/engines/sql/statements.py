@@ -109,7 +109,7 @@ SELECT retain_until_ms FROM tokens WHERE retain_until_ms IS NOT NULL ORDER BY re
 {INSERT_REQUEST}
 ON CONFLICT (request_id) DO UPDATE SET
   digest = excluded.digest, run_id = excluded.run_id, first_seq = excluded.first_seq, last_seq = excluded.last_seq,
-  message_ids = excluded.message_ids, expire_ms = excluded.expire_ms
+  message_ids = excluded.message_ids, expire_ms = excluded.expire_ms, checksum = excluded.checksum
 """
     DELETE_REQUESTS_OF_RUN = "DELETE FROM requests WHERE run_id = ?"
 

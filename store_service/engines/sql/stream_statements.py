@@ -24,7 +24,7 @@ SELECT step_run_id, step_id, max(attempt) FROM stream_writers
 WHERE stream = ? AND step_id <> '' AND first_index < ?
 GROUP BY step_run_id, step_id ORDER BY step_run_id, step_id
 """
-    INSERT_CHUNK = 'INSERT INTO chunks (stream, "index", writer, data) VALUES (?, ?, ?, ?)'
+    INSERT_CHUNK = 'INSERT INTO chunks (stream, "index", writer, data, checksum) VALUES (?, ?, ?, ?, ?)'
     DELETE_CHUNKS_OF_RUN = "DELETE FROM chunks WHERE stream IN (SELECT number FROM streams WHERE run_id = ?)"
     DELETE_WRITERS_OF_RUN = "DELETE FROM stream_writers WHERE stream IN (SELECT number FROM streams WHERE run_id = ?)"
     DELETE_STREAMS_OF_RUN = "DELETE FROM streams WHERE run_id = ?"

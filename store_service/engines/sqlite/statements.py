@@ -63,7 +63,8 @@ INSERT INTO messages ({columns.MESSAGE_UNNUMBERED}, is_head) VALUES ({marks(colu
 #: A message never moves to another queue or group.
 PUT_MESSAGE: Final = """
 UPDATE messages SET state = ?, key = ?, priority = ?, create_ms = ?, deliver_ms = ?, delivery_count = ?,
-  max_deliveries = ?, receipt = ?, lease_ms = ?, lease_expire_ms = ?, last_reason = ?, body = ?, is_head = ?
+  max_deliveries = ?, receipt = ?, lease_ms = ?, lease_expire_ms = ?, last_reason = ?, body = ?,
+  checksum = ?, is_head = ?
 WHERE message_id = ?
 """
 
@@ -119,7 +120,7 @@ INSERT_WRITER: Final = (
 PUT_WRITER: Final = "UPDATE stream_writers SET next_chunk = ? WHERE number = ?"
 
 CHUNKS: Final = """
-SELECT chunks."index", w.step_run_id, w.step_id, w.attempt, chunks.data
+SELECT chunks."index", w.step_run_id, w.step_id, w.attempt, chunks.data, chunks.checksum
 FROM chunks JOIN stream_writers AS w ON w.number = chunks.writer
 WHERE chunks.stream = ? AND chunks."index" >= ? ORDER BY chunks."index" LIMIT ?
 """

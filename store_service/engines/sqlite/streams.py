@@ -35,9 +35,9 @@ class SqliteStreamWrites(SqliteReader):
         if self._session.execute(statements.PUT_WRITER, (row.next_chunk, row.number)).rowcount != 1:
             raise LookupError(f"put_stream_writer of writer {row.number}, which does not exist")
 
-    def insert_chunks(self, stream: int, writer: int, first_index: int, chunks: Sequence[bytes]) -> None:
-        for index, data in enumerate(chunks, first_index):
-            self._session.execute(COMMON.INSERT_CHUNK, (stream, index, writer, data))
+    def insert_chunks(self, stream: int, writer: int, first_index: int, chunks: Sequence[tuple[bytes, bytes]]) -> None:
+        for index, (data, checksum) in enumerate(chunks, first_index):
+            self._session.execute(COMMON.INSERT_CHUNK, (stream, index, writer, data, checksum))
 
     def _insert(self, text: str, parameters: Sequence[Any]) -> int:
         number = self._session.execute(text, parameters).lastrowid
