@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from holdfast.cli.rendering import brief, event_kind
+from holdfast.cli.rendering import brief, event_kind, local_time
 from holdfast.v1 import event_pb2
 from runtime_service.ui import limits
 from runtime_service.ui.texts import span
@@ -169,8 +169,8 @@ def _hook_conflict(row: _Row, event: event_pb2.Event, it: event_pb2.HookConflict
 
 
 def _wait_created(row: _Row, event: event_pb2.Event, it: event_pb2.WaitCreated) -> None:
-    row.name = f"sleep {span(it.resume_time.ToMilliseconds() - _at(event))}"
-    row.begin("sleep", _at(event), "asleep")
+    row.name = "sleep"
+    row.begin("sleep", _at(event), f"asleep until {local_time(it.resume_time)}")
 
 
 def _wait_completed(row: _Row, event: event_pb2.Event, it: event_pb2.WaitCompleted) -> None:

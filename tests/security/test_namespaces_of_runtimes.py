@@ -140,7 +140,7 @@ async def test_a_runtime_lets_nobody_in_before_it_knows_its_namespace(tmp_path: 
         await asyncio.gather(starting, return_exceptions=True)
 
 
-async def test_the_counts_of_a_runtime_are_for_readers_of_its_namespace(tmp_path: Path) -> None:
+async def test_the_counts_and_pages_of_a_runtime_are_for_readers_of_its_namespace(tmp_path: Path) -> None:
     listed = clients(tmp_path, clerk="billing", seller="shop")
     options: dict[str, Any] = {"store_token": token("clerk"), "clients_file": listed, "http": "127.0.0.1:0"}
     async with (
