@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from holdfast.v1 import event_pb2, payload_pb2
 from runtime_service.replay.clock import stamp_of
@@ -17,6 +18,9 @@ from runtime_service.replay.open_entities import OpenStep
 from runtime_service.worker.batch import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Batch, Start, fitting
 from runtime_service.worker.history import History
 from runtime_service.worker.outside_steps import OutsideSteps
+
+#: What an attempt of a step says of it: the step is open before, or it was somebody else's.
+_ENDINGS: Final = frozenset(("step_completed", "step_failed", "step_retrying"))
 
 
 @dataclass(slots=True)
@@ -51,7 +55,9 @@ class Turn:
             self._feed(_run_started(self.runtime_id, self.public_url))
         self._call_off_outside()
         while self.outcomes and self._has_room_for(self.outcomes[0].ByteSize()):
-            self._feed(self.outcomes.popleft())
+            outcome = self.outcomes.popleft()
+            if self._is_news(outcome):
+                self._feed(outcome)
         if not self.outcomes:
             # Only with every result fed is an attempt that is not here a lost one.
             self._answer_passive_steps()
@@ -61,6 +67,16 @@ class Turn:
         if not (self.batch.ends_the_run or self.left_over or self.outcomes or self.is_draining):
             self._begin_attempts()
         return self.batch
+
+    def _is_news(self, outcome: event_pb2.Event) -> bool:
+        """Tell whether an attempt's result is one by the log too: the first that ended the step has won.
+
+        (1) This runtime stands still, or the store does not hear it, for longer than its lease; (2) another runs the
+        step again and ends it; (3) this one takes that in before it knows that the lease is gone; (4) its own attempt
+        ends. Proof: tests/worker/test_holding.py.
+        """
+        is_of_step = outcome.WhichOneof("attributes") in _ENDINGS
+        return not is_of_step or outcome.correlation_id in self.instance.open_steps()
 
     def _has_room_for(self, size: int) -> bool:
         """Tell whether one write still holds ``size`` bytes of another fact; the first one always fits."""

@@ -6,6 +6,7 @@ Every test here is a bug that was: see tests/BUGS.md.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -14,11 +15,15 @@ import pytest
 
 from holdfast import Client, RetryPolicy, hook, set_attributes, step, step_info, workflow
 from holdfast.errors import HookNotFound, LimitExceeded, RunCancelled, RunFailed, StepFailed
+from holdfast.v1 import event_pb2, payload_pb2
 from tests.support.runtime import running_runtime
-from tests.support.store import Store
+from tests.support.store import Store, add
 
 #: What the steps of this file told, in order.
 TOLD: list[str] = []
+
+#: What `gated` waits for.
+GATE = threading.Event()
 
 
 @step(name="holding-linger")
@@ -101,7 +106,36 @@ async def labels_twice() -> list[str]:
     return await asyncio.gather(label("a"), label("b"))
 
 
-ALL = (linger, second_time, label, loser, waits_in_cleanup, lingers, tries_twice, looks_at_the_clock, labels_twice)
+@step(name="holding-gated")
+def gated() -> str:
+    """In a thread, where nobody can call it off."""
+    TOLD.append("began")
+    GATE.wait(10)
+    TOLD.append("ended")
+    return "ours"
+
+
+@workflow(name="holding-goes_on")
+async def goes_on(token: str) -> list[str]:
+    async with hook(str, token=token) as answers:
+        got = await gated()
+        await set_attributes(seen=got)
+        return [got, await answers]
+
+
+ALL = (
+    gated,
+    goes_on,
+    linger,
+    second_time,
+    label,
+    loser,
+    waits_in_cleanup,
+    lingers,
+    tries_twice,
+    looks_at_the_clock,
+    labels_twice,
+)
 
 
 @pytest.fixture
@@ -206,3 +240,24 @@ async def _log(run: Any) -> AsyncIterator[Any]:
             yield event
             if event.HasField("step_completed"):
                 return
+
+
+async def test_a_result_of_a_step_that_another_runtime_has_ended_is_dropped_and_blocks_nothing(
+    client: Client, store: Store, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As after a pause: the step was run again elsewhere, and its own attempt here ends afterwards."""
+    GATE.clear()
+    run = await client.start("holding-goes_on", "goes on")
+    await until(lambda: TOLD == ["began"])
+    step_id = (await run.describe()).open_steps[0].step_id
+    theirs = event_pb2.StepCompleted(attempt=1, output=payload_pb2.Payload(text='"theirs"'))
+    await add(store.client, run.id, event_pb2.Event(correlation_id=step_id, step_completed=theirs))
+    async with asyncio.timeout(10):
+        while "seen" not in (await run.describe()).run.attributes:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    GATE.set()
+    await until(lambda: TOLD[-1] == "ended")
+    await send(client, "goes on", "and ends")
+    assert await run.result(timeout="10s") == ["theirs", "and ends"]
+    said = capfd.readouterr()
+    assert "run blocked" not in said.out + said.err
