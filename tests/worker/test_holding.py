@@ -120,7 +120,7 @@ async def goes_on(token: str) -> list[str]:
     async with hook(str, token=token) as answers:
         got = await gated()
         await set_attributes(seen=got)
-        return [got, await answers]
+        return [got, await answers, await answers]
 
 
 ALL = (
@@ -252,12 +252,14 @@ async def test_a_result_of_a_step_that_another_runtime_has_ended_is_dropped_and_
     step_id = (await run.describe()).open_steps[0].step_id
     theirs = event_pb2.StepCompleted(attempt=1, output=payload_pb2.Payload(text='"theirs"'))
     await add(store.client, run.id, event_pb2.Event(correlation_id=step_id, step_completed=theirs))
+    # Results are not pushed: it is a value that makes the runtime read the log.
+    await send(client, "goes on", "look")
     async with asyncio.timeout(10):
         while "seen" not in (await run.describe()).run.attributes:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     GATE.set()
     await until(lambda: TOLD[-1] == "ended")
     await send(client, "goes on", "and ends")
-    assert await run.result(timeout="10s") == ["theirs", "and ends"]
+    assert await run.result(timeout="10s") == ["theirs", "look", "and ends"]
     said = capfd.readouterr()
     assert "run blocked" not in said.out + said.err
