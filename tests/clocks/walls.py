@@ -1,8 +1,8 @@
 """A wall clock of its own for one process: set, stopped, made faster or slower while the process runs.
 
-Given to the two clocks of the services; that hardly anything else reads a wall is tested too. Not libfaketime:
-what it does to all of a process it does to gRPC's waiting inside the kernel as well, which then hangs for seconds, as
-it does not on a machine whose time is set.
+Given to the two clocks of the services; that hardly anything else reads a wall is tested too. It can stop and drift,
+needs nothing installed, and says of each process what its wall is. Whole processes under libfaketime:
+``test_faketime.py``.
 """
 
 from __future__ import annotations
