@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-slow check lint crash generate generated-is-current bench bench-quick bench-scale model simulate fuzz lock audit clean
+.PHONY: help install demo test test-fast test-slow check lint crash generate generated-is-current bench bench-quick bench-postgres bench-scale model simulate fuzz lock audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ bench: $(STAMP) ## measure, as ratios against floors of this machine; `--help` o
 
 bench-quick: $(STAMP) ## the same in under a minute
 	$(BIN)/python -m benchmarks --quick
+
+bench-postgres: $(STAMP) ## the workloads of `make bench` on PostgreSQL, against its own commits
+	$(BIN)/python -m benchmarks --postgres --save
 
 bench-scale: $(STAMP) ## measure a store with very much in it, and replicas, on both engines: half an hour
 	$(BIN)/python -m benchmarks.scale --save

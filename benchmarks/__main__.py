@@ -10,7 +10,8 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -58,16 +59,29 @@ _NOT_QUICK: Final = frozenset(
 _RESULTS: Final = Path(__file__).resolve().parent / "results"
 
 
-async def measure(folder: Path, names: list[str], *, is_quick: bool) -> tuple[Floors, list[Figure]]:
-    """Run workloads against fresh services in ``folder``, between two takings of the floors."""
-    before = await take_floors(_new(folder / "before"))
+async def measure(
+    folder: Path, names: list[str], *, is_quick: bool, postgres_url: str = ""
+) -> tuple[Floors, list[Figure]]:
+    """Run workloads against fresh services in ``folder``, between two takings of the floors.
+
+    With ``postgres_url``, of an empty database, the store and the commits of the floors are there.
+    """
+    rate = await _rate_of_sqlite(_new(folder / "sqlite"), is_quick) if postgres_url else 0.0
+    before = await take_floors(_new(folder / "before"), postgres_url)
     figures: list[Figure] = []
-    async with running_services(_new(folder / "services")) as services, Client(services.runtime_address) as client:
-        bench = Bench(client, services, before, is_quick)
+    starting = running_services(_new(folder / "services"), database=postgres_url)
+    async with starting as services, Client(services.runtime_address) as client:
+        bench = Bench(client, services, before, is_quick, rate)
         for name in names:
             figures += await WORKLOADS[name](bench)
-    after = await take_floors(_new(folder / "after"))
+    after = await take_floors(_new(folder / "after"), postgres_url)
     return before.mean(after), figures
+
+
+async def _rate_of_sqlite(folder: Path, is_quick: bool) -> float:
+    """Return the steps a second of the throughput workload on SQLite: PostgreSQL's are held against it."""
+    _, figures = await measure(folder, ["throughput"], is_quick=is_quick)
+    return figures[0].value
 
 
 def _new(folder: Path) -> Path:
@@ -79,14 +93,28 @@ def main() -> int:
     chosen = _options().parse_args()
     left_out = _LONG | (_NOT_QUICK if chosen.quick else frozenset())
     names = chosen.only or [name for name in WORKLOADS if name not in left_out]
-    with tempfile.TemporaryDirectory() as folder:
-        floors, figures = asyncio.run(measure(Path(folder), names, is_quick=chosen.quick))
+    with tempfile.TemporaryDirectory() as folder, _database(chosen) as url:
+        floors, figures = asyncio.run(measure(Path(folder), names, is_quick=chosen.quick, postgres_url=url))
     report.show(floors, figures)
     if chosen.save:
         _RESULTS.mkdir(exist_ok=True)
-        report.write_json(_RESULTS / "latest.json", floors, figures)
-        report.write_plot(_RESULTS / "latest.svg", figures)
+        name = "postgres" if url else "latest"
+        report.write_json(_RESULTS / f"{name}.json", floors, figures)
+        report.write_plot(_RESULTS / f"{name}.svg", figures)
     return int(not all(figure.is_within(chosen.slack) for figure in figures))
+
+
+@contextmanager
+def _database(chosen: argparse.Namespace) -> Iterator[str]:
+    """Yield the URL of an empty PostgreSQL database, "" when none is asked for."""
+    if chosen.postgres is None:
+        yield ""
+        return
+    # Imported here: `make bench` on SQLite needs no server's binaries.
+    from benchmarks.scale.databases import postgres_database, postgres_server
+
+    with postgres_server(chosen.postgres) as server_url, postgres_database(server_url) as url:
+        yield url
 
 
 def _options() -> argparse.ArgumentParser:
@@ -94,7 +122,16 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--quick", action="store_true", help="a look in under a minute: fewer rounds, fewer workloads")
     options.add_argument("--only", nargs="+", choices=WORKLOADS, metavar="WORKLOAD", help=", ".join(WORKLOADS))
     options.add_argument("--slack", type=float, default=1.5, help="exit 1 above target × slack (default 1.5)")
-    options.add_argument("--save", action="store_true", help="write benchmarks/results/latest.json and .svg")
+    options.add_argument(
+        "--postgres",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="measure on PostgreSQL: on a server that is started here, or on yours",
+    )
+    options.add_argument(
+        "--save", action="store_true", help="write benchmarks/results/latest.json (postgres.json), .svg"
+    )
     return options
 
 

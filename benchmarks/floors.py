@@ -7,6 +7,7 @@ rows in one WAL commit with synchronous=FULL. Each floor is the median of its sa
 from __future__ import annotations
 
 import asyncio
+import functools
 import sqlite3
 import statistics
 import sys
@@ -19,6 +20,7 @@ from typing import Any, Final
 
 import grpc
 import grpc.aio
+import psycopg
 
 ECHO: Final = """
 import asyncio, grpc
@@ -61,15 +63,19 @@ class Floors:
         return Floors(**{name: (getattr(self, name) + getattr(other, name)) / 2 for name in names})
 
 
-async def take_floors(folder: Path) -> Floors:
-    """Take every floor now; ``folder`` is on the disk that counts and must be empty."""
+async def take_floors(folder: Path, postgres_url: str = "") -> Floors:
+    """Take every floor now; ``folder`` is on the disk that counts and must be empty.
+
+    With ``postgres_url``, of an empty database, commits are that server's.
+    """
+    commit_ms = functools.partial(_postgres_commit_ms, postgres_url) if postgres_url else _commit_ms
     async with _echo_server() as channel:
         one, many = channel.unary_unary("/floor/One"), channel.stream_stream("/floor/Many")
         return Floors(
             echo=await _median_ms(lambda: one(_MESSAGE)),
             ping_pong=await _ping_pong_ms(many()),
-            commit=_commit_ms(folder / "commit.db", rows=1),
-            group_commit=_commit_ms(folder / "group.db", rows=32) / 32,
+            commit=commit_ms(folder / "commit.db", rows=1),
+            group_commit=commit_ms(folder / "group.db", rows=32) / 32,
             megabyte=await _megabyte_ms(many()),
             echo_rate=await _echo_rate(one),
         )
@@ -134,6 +140,33 @@ async def _echo_rate(call: Any, calls: int = 3_000) -> float:
     begin = time.perf_counter()
     await asyncio.gather(*(keep_calling() for _ in range(_IN_FLIGHT)))
     return calls / (time.perf_counter() - begin)
+
+
+def _postgres_commit_ms(url: str, path: Path, *, rows: int, commits: int = 400) -> float:
+    """Return the same of a PostgreSQL server: everything of a commit in one flight, which is the least there is."""
+    tables = (
+        "floor_events (run TEXT, seq INTEGER, body BYTEA, PRIMARY KEY (run, seq))",
+        "floor_runs (run TEXT PRIMARY KEY, head INTEGER, body BYTEA)",
+        "floor_steps (run TEXT, id TEXT, body BYTEA, PRIMARY KEY (run, id))",
+    )
+    body, taken = b"x" * 200, []
+    put = "INSERT INTO floor_{0} VALUES (%s, %s, %s) ON CONFLICT (run{1}) DO UPDATE SET body = excluded.body"
+    with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
+        for table in tables:
+            connection.execute(f"CREATE TABLE {table}")
+        for number in range(commits + 50):
+            begin = time.perf_counter()
+            with connection.pipeline():
+                connection.execute("BEGIN")
+                for row in range(rows):
+                    connection.execute("INSERT INTO floor_events VALUES (%s, %s, %s)", (f"r{row}", number, body))
+                    connection.execute(put.format("runs", ""), (f"r{row}", number, body))
+                    connection.execute(put.format("steps", ", id"), (f"r{row}", "s", body))
+                connection.execute("COMMIT")
+            taken.append((time.perf_counter() - begin) * 1000)
+        for table in tables:
+            connection.execute(f"DROP TABLE {table.partition(' ')[0]}")
+    return statistics.median(taken[50:])
 
 
 def _commit_ms(path: Path, *, rows: int, commits: int = 400) -> float:

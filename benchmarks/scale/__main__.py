@@ -20,7 +20,7 @@ import grpc.aio
 from benchmarks import report
 from benchmarks.figures import Figure
 from benchmarks.processes import running_store
-from benchmarks.scale import listing, replicas, retaining, sleeping
+from benchmarks.scale import listing, replicas, retaining, sleeping, writing
 from benchmarks.scale.databases import copy_to_postgres, database, filled_file, postgres_server
 
 ENGINES: Final = ("sqlite", "postgresql")
@@ -40,9 +40,9 @@ class Scale:
         return max(least, round(full * self.share))
 
     @property
-    def times(self) -> int:
-        """How often a page is asked for."""
-        return 15 if self.share > 0.1 else 1
+    def is_short(self) -> bool:
+        """Whether it is only seen that it works."""
+        return self.share < 0.01
 
 
 async def list_runs(scale: Scale, engine: str) -> list[Figure]:
@@ -58,7 +58,7 @@ async def list_runs(scale: Scale, engine: str) -> list[Figure]:
             running_store(url, scale.folder / "counts") as store,
             grpc.aio.insecure_channel(store.address) as channel,
         ):
-            return await listing.measure(channel, count, engine, scale.times)
+            return await listing.measure(channel, count, engine, 1 if scale.is_short else 15)
 
 
 async def retain(scale: Scale, engine: str) -> list[Figure]:
@@ -71,7 +71,7 @@ async def retain(scale: Scale, engine: str) -> list[Figure]:
         else:
             await copy_to_postgres(path, url)
         async with running_store(url, scale.folder / "counts") as store:
-            figures = await retaining.measure(store.address, engine, 5.0 if scale.share > 0.1 else 0.5)
+            figures = await retaining.measure(store.address, engine, 0.5 if scale.is_short else 5.0)
     path.unlink()
     return figures
 
@@ -84,17 +84,26 @@ async def sleep(scale: Scale, engine: str) -> list[Figure]:
             database(engine, scale.server_url, scale.folder) as full,
             database(engine, scale.server_url, scale.folder) as empty,
         ):
-            return await sleeping.measure(full, empty, Path(folder), count, due, engine)
+            return await sleeping.measure(
+                full, empty, Path(folder), count, due, engine, haste=4.0 if scale.is_short else 1.0
+            )
 
 
 async def replicate(scale: Scale, engine: str) -> list[Figure]:
     """Stores and runtimes side by side; SQLite has one store, and is what the others are compared with."""
     figures = []
-    for shape in replicas.SHAPES:
+    for shape in replicas.SHAPES[-1:] if scale.is_short else replicas.SHAPES:
         if engine == "postgresql" or shape == (1, 1):
             async with database(engine, scale.server_url, scale.folder) as url:
                 figures += await replicas.measure(url, scale.folder, shape, scale.of(500, 64), engine)
     return figures
+
+
+async def write(scale: Scale, engine: str) -> list[Figure]:
+    """A million events."""
+    with tempfile.TemporaryDirectory(dir=scale.folder) as folder:
+        async with database(engine, scale.server_url, scale.folder) as url:
+            return await writing.measure(url, Path(folder), scale.of(1_000_000, 3_300), engine)
 
 
 QUESTIONS: Final[Mapping[str, Callable[[Scale, str], Awaitable[list[Figure]]]]] = {
@@ -102,6 +111,7 @@ QUESTIONS: Final[Mapping[str, Callable[[Scale, str], Awaitable[list[Figure]]]]] 
     "sleeping": sleep,
     "listing": list_runs,
     "retaining": retain,
+    "writing": write,
 }
 
 

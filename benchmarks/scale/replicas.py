@@ -38,7 +38,7 @@ async def measure(database: str, folder: Path, shape: tuple[int, int], runs: int
             stack.push_async_callback(end, process)
             processes.append(process)
             clients.append(await stack.enter_async_context(Client(await address_of(process))))
-        alone = await _gaps(clients[0], _ALONE_STEPS)
+        alone = await _gaps(clients[0], min(_ALONE_STEPS, runs))
         await _in_flight(clients, max(_IN_FLIGHT, runs // 10))
         cpu, begin = sum(map(cpu_of, [*processes, *(it.process for it in opened)])), time.perf_counter()
         gaps = await _in_flight(clients, runs)

@@ -23,20 +23,25 @@ from store_service.engines import open_engine
 
 #: Sleepers that wake up a second, and how many seconds after their filling the first of them does.
 _DUE_A_SECOND: Final = 50
-_FIRST_DUE_SECONDS: Final = 15
+_FIRST_DUE_SECONDS: Final = 15.0
 _SETTLE_SECONDS: Final = 3.0
 _IDLE_SECONDS: Final = 5.0
 _MONTH_MS: Final = 30 * 24 * 3_600_000
 _PATIENCE_SECONDS: Final = 60
 
 
-async def measure(database: str, empty_database: str, folder: Path, count: int, due: int, engine: str) -> list[Figure]:
-    """Fill a database with ``count`` sleepers, of which ``due`` wake up while they are watched."""
-    empty = await _resting(empty_database, folder / "empty")
-    first_due_ms = await _fill(database, count, due)
+async def measure(
+    database: str, empty_database: str, folder: Path, count: int, due: int, engine: str, haste: float = 1.0
+) -> list[Figure]:
+    """Fill a database with ``count`` sleepers, of which ``due`` wake up while they are watched.
+
+    ``haste`` is by how much less than usual is waited for things to settle.
+    """
+    empty = await _resting(empty_database, folder / "empty", haste)
+    first_due_ms = await _fill(database, count, due, haste)
     (folder / "full").mkdir()
     async with running_services(folder / "full", database=database) as services:
-        await asyncio.sleep(_SETTLE_SECONDS)
+        await asyncio.sleep(_SETTLE_SECONDS / haste)
         full = services.rss()
         statements = await _statements_a_second(services, first_due_ms)
         late = await _lateness(services, due, first_due_ms)
@@ -52,14 +57,14 @@ async def measure(database: str, empty_database: str, folder: Path, count: int, 
     ]
 
 
-async def _resting(database: str, folder: Path) -> tuple[int, int]:
+async def _resting(database: str, folder: Path, haste: float) -> tuple[int, int]:
     folder.mkdir()  # noqa: ASYNC240
     async with running_services(folder, database=database) as services:
-        await asyncio.sleep(_SETTLE_SECONDS)
+        await asyncio.sleep(_SETTLE_SECONDS / haste)
         return services.rss()
 
 
-async def _fill(database: str, count: int, due: int) -> int:
+async def _fill(database: str, count: int, due: int, haste: float) -> int:
     """Return when the first of the due ones is due; they are the first ``due`` runs."""
     engine = await open_engine(database)
     try:
@@ -67,7 +72,7 @@ async def _fill(database: str, count: int, due: int) -> int:
         await filling.fill_sleeping(engine, range(due, count), lambda number: now_ms + _MONTH_MS + number, now_ms)
         # Taken again: a hundred thousand take a minute.
         now_ms = time.time_ns() // 1_000_000
-        first_due_ms = now_ms + _FIRST_DUE_SECONDS * 1_000
+        first_due_ms = now_ms + round(_FIRST_DUE_SECONDS / haste * 1_000)
         await filling.fill_sleeping(engine, range(due), lambda number: _due_ms(first_due_ms, number), now_ms)
         if broken := await filling.broken_laws(engine, 20):
             raise RuntimeError(f"the filled runs break laws: {broken[:3]}")

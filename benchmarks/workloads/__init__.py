@@ -19,6 +19,12 @@ class Bench:
     services: Services
     floors: Floors
     is_quick: bool
+    #: Steps a second that the same workload gives on SQLite; 0 when the services are on SQLite.
+    sqlite_rate: float = 0.0
+
+    @property
+    def is_on_sqlite(self) -> bool:
+        return not self.sqlite_rate
 
     def rounds(self, full: int) -> int:
         """Return how often to repeat what is repeated ``full`` times in a full run."""

@@ -46,13 +46,14 @@ async def step(bench: Bench) -> list[Figure]:
     gaps = [gap for _ in range(bench.rounds(5)) for gap in (await _gaps(bench, "sequential", steps))[20:]]
     after = await bench.services.usage()
     count = steps * bench.rounds(5)
+    floors = bench.floors
     figures = [
         of_samples(
             "sequential step",
             gaps,
-            floor_name="ping-pong + commit",
-            floor=bench.floors.ping_pong + bench.floors.commit,
-            target=1.25,
+            floor_name="ping-pong + commit" if bench.is_on_sqlite else "echo + commit",
+            floor=(floors.ping_pong if bench.is_on_sqlite else floors.echo) + floors.commit,
+            target=1.25 if bench.is_on_sqlite else 1.5,
         )
     ]
     used = {

@@ -44,7 +44,7 @@ TABLES: Final = (
         "out_of_band_seq replay_seq started_seq terminal_seq body head_checksum",
         order="run_id",
     ),
-    _table("attributes", "run_id key value", order="run_id key"),
+    _table("attributes", "run_id key value create_ms", order="run_id key"),
     _table("events", "position run_id seq event_id at kind entity_id body checksum", order="position"),
     _table(
         "entities",

@@ -14,6 +14,7 @@ import pytest
 
 from store_service import checksum
 from store_service.engines import open_engine
+from store_service.engines.contract import RunQuery
 from store_service.engines.sqlite import (
     DatabaseInUse,
     DatabaseUnusable,
@@ -22,8 +23,11 @@ from store_service.engines.sqlite import (
     open_sqlite,
 )
 from store_service.engines.sqlite.migration import APPLICATION_ID, known_migrations
+from tests.conformance import samples
 
 ROOT = Path(__file__).parents[2]
+
+PAID = {"stage": "paid"}
 
 #: Appends events of one run for ever, and says each seq once its commit was acknowledged.
 WRITER = """
@@ -198,6 +202,28 @@ async def test_logs_of_before_the_checksums_get_them(tmp_path: Path) -> None:
     assert second.checksum == checksum.chained(checksum.own(first.checksum), 6, b"\x02")
     assert run is not None
     assert run.head_checksum == checksum.own(second.checksum)
+
+
+async def test_attributes_of_before_get_the_time_of_their_run(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    engine = await open_sqlite(str(path))
+    await engine.write(lambda tx: (tx.put_run(samples.run("run_a", create_ms=700)), tx.put_attributes("run_a", PAID)))
+    await engine.close()
+    with sqlite3.connect(path) as older:
+        older.executescript(
+            """
+            DROP TABLE attributes;
+            CREATE TABLE attributes (key TEXT, value TEXT, run_id TEXT, PRIMARY KEY (key, value, run_id)) WITHOUT ROWID;
+            CREATE INDEX attributes_by_run ON attributes (run_id);
+            INSERT INTO attributes VALUES ('stage', 'paid', 'run_a');
+            DELETE FROM schema_migrations WHERE version >= 5;
+            """
+        )
+    older.close()
+    engine = await open_sqlite(str(path))
+    wanted = RunQuery(limit=9, attributes=PAID, create_from_ms=700, create_until_ms=701)
+    assert [row.run_id for row in await engine.read(lambda reader: reader.runs(wanted))] == ["run_a"]
+    await engine.close()
 
 
 async def test_a_relative_url_is_below_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

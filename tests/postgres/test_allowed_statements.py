@@ -25,7 +25,7 @@ from store_service.engines.sql.statements import Statements
 #: Statement nodes of the parser, for the modules that run in the path of correctness.
 KINDS = {"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "TransactionStmt"}
 #: And what a migration may do besides.
-SCHEMA_KINDS = KINDS | {"CreateStmt", "IndexStmt"}
+SCHEMA_KINDS = KINDS | {"CreateStmt", "IndexStmt", "AlterTableStmt", "DropStmt"}
 FUNCTIONS = {"count", "min", "max", "now", "octet_length"}
 #: Outside of correctness: the clock is for people's clocks, the hint saves latency; both may be missing.
 FUNCTIONS_OF = {
@@ -50,12 +50,14 @@ def built() -> Iterator[tuple[str, str]]:
         after=(1, "r"),
         workflow_name="w",
         parent_run_id="p",
-        attributes={"a": "b"},
+        attributes={"a": "b", "c": "d"},
         create_from_ms=1,
         create_until_ms=2,
     )
-    yield "runs", lists.runs_in_status(COMMON.dialect, everything, 1)[0]
-    yield "runs, all", lists.runs_in_status(COMMON.dialect, RunQuery(limit=1), None)[0]
+    yield "runs, all", lists.runs(COMMON.dialect, RunQuery(limit=1), None)[0][0]
+    for leader in lists.leaders(everything):
+        yield f"runs by {leader}", lists.runs(COMMON.dialect, everything, leader)[0][0]
+        yield f"count of {leader}", lists.more_than(COMMON.dialect, everything, leader, 1)[0][0]
     for kind in EntityKind:
         for run_id in ("", "r"):
             query = EntityQuery(kind=kind, limit=1, run_id=run_id, after=(1, "r", "e"), statuses=(1,), due_until_ms=1)

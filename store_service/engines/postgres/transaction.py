@@ -195,7 +195,7 @@ class LogUnit(UnitOfWork):
         self._writes.add(COMMON.DELETE_ATTRIBUTES, run_id)
         self._writes.runs.add(run_id)
         for key, value in attributes.items():
-            self._writes.add(COMMON.INSERT_ATTRIBUTE, run_id, key, value)
+            self._writes.add(COMMON.INSERT_ATTRIBUTE, key, value, run_id)
 
     def put_entity(self, row: EntityRow, *, created_at: int) -> None:
         self._writes.add(COMMON.PUT_ENTITY, *columns.entity_parameters(row), created_at)

@@ -57,7 +57,10 @@ SELECT expire_ms FROM runs WHERE expire_ms IS NOT NULL AND terminal_seq = 0 ORDE
 
     ATTRIBUTES = "SELECT key, value FROM attributes WHERE run_id = ?"
     DELETE_ATTRIBUTES = "DELETE FROM attributes WHERE run_id = ?"
-    INSERT_ATTRIBUTE = "INSERT INTO attributes (run_id, key, value) VALUES (?, ?, ?)"
+    #: With the time of their run, which is put before them: lists are sorted by it.
+    INSERT_ATTRIBUTE = """
+INSERT INTO attributes (key, value, create_ms, run_id) SELECT ?, ?, create_ms, run_id FROM runs WHERE run_id = ?
+"""
 
     # --- events ---------------------------------------------------------------------------------------------------
 

@@ -77,7 +77,7 @@ class SqliteTransaction(SqliteStreamWrites):
     def put_attributes(self, run_id: str, attributes: Mapping[str, str]) -> None:
         self._session.execute(COMMON.DELETE_ATTRIBUTES, (run_id,))
         for key, value in attributes.items():
-            self._session.execute(COMMON.INSERT_ATTRIBUTE, (run_id, key, value))
+            self._session.execute(COMMON.INSERT_ATTRIBUTE, (key, value, run_id))
 
     def put_entity(self, row: EntityRow, *, created_at: int) -> None:
         self._session.execute(COMMON.PUT_ENTITY, (*columns.entity_parameters(row), created_at))
