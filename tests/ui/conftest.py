@@ -8,11 +8,18 @@ import pytest
 
 from holdfast import Client
 from runtime_service.server import RunningRuntime
+from runtime_service.ui import limits
 from tests.http.sender import Answer, send
 from tests.support.runtime import running_runtime
 from tests.ui.page_workflows import ALL
 
 Get = Callable[..., Awaitable[Answer]]
+
+
+@pytest.fixture(autouse=True)
+def a_patient_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take longer for a page than people wait."""
+    monkeypatch.setattr(limits, "READ_SECONDS", 30.0)
 
 
 @pytest.fixture
