@@ -151,9 +151,9 @@ class Hold:
             self._children.close()
             self._outside.close()
             self._around.slots.forget(self)
-            # These two know the hold as well: without this its log would be in memory until the collector comes by.
+            # These lead back to the hold: without this its log would be in memory until the collector comes by.
             # Proof: tests/worker/test_letting_go.py.
-            del self._attempts, self._outside
+            del self._attempts, self._outside, self._rest
 
     async def _work(self) -> None:
         await self._absorb()
