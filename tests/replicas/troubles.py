@@ -23,8 +23,8 @@ from tests.support.postgres import PostgresServer, Standby
 NAME = "holdfast"
 
 #: Seconds of work between two troubles, and of each weather.
-CALM_SECONDS = (0.2, 0.6)
-WEATHER_SECONDS = 0.5
+CALM_SECONDS = (0.2, 0.5)
+WEATHER_SECONDS = 0.35
 
 #: How long the primary is gone before the standby is told to take over.
 NOTICED_SECONDS = 0.5
