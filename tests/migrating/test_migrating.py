@@ -239,4 +239,4 @@ async def test_numbers_that_two_replicas_gave_alike_all_arrive_in_a_file(empty_p
         assert len({row[0] for row in before[name]}) < len(before[name]) == len({row[0] for row in after[name]})
     assert {row[1] for row in before["messages"]} == {row[1] for row in after["messages"]}
     stream_of = {number: stream for number, stream, *_ in after["stream_writers"]}
-    assert [stream_of[writer] for _, _, writer, _ in after["chunks"]] == [chunk[0] for chunk in after["chunks"]]
+    assert [stream_of[writer] for _, _, writer, *_ in after["chunks"]] == [chunk[0] for chunk in after["chunks"]]
