@@ -46,11 +46,11 @@ def messages_of_queues(reader: Reader) -> Iterator[tuple[str, str]]:
 
 def _require_sound(reader: Reader, stream: StreamRow) -> None:
     index = size = 0
-    while index < stream.next_index:
-        chunks = reader.chunks(stream.number, from_index=index, limit=_ROWS, bytes_max=_BYTES)
+    while chunks := reader.chunks(stream.number, from_index=index, limit=_ROWS, bytes_max=_BYTES):
         soundness.require_sound_chunks(stream, index, stream.next_index, chunks)
         index += len(chunks)
         size += sum(len(it.data) for it in chunks)
+    soundness.require_sound_chunks(stream, index, stream.next_index, [])
     soundness.require_size(stream, index, size)
 
 

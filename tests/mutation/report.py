@@ -35,16 +35,17 @@ def write_report() -> int:
 
 
 def _of_draws(draws: list[Draw], first: Outcomes, now: Outcomes) -> Iterator[str]:
-    yield "| Package | Seed | At commit | Mutants drawn | Killed when drawn | Killed now | The same program | Gone |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "| Package | Seed | At commit | Drawn | Run | Killed when drawn | Killed now | The same program | Gone |"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for draw in draws:
         gone = {(module, what) for module, what, mutant in still_there(draw) if mutant is None}
-        at_first = _share([first.get(key, "unseen") for key in draw.chosen if key not in EQUIVALENT])
-        there = [key for key in draw.chosen if key not in gone]
-        at_last = _share([now.get(key, "unseen") for key in there if key not in EQUIVALENT])
+        run = [key for key in draw.chosen if key in first]
+        at_first = _share([first[key] for key in run if key not in EQUIVALENT])
+        there = [key for key in run if key not in gone]
+        at_last = _share([now[key] for key in there if key not in EQUIVALENT])
         equal = sum(key in EQUIVALENT for key in there)
         yield (
-            f"| `{draw.package}` | {draw.seed} | {draw.commit} | {len(draw.chosen)} of {draw.of}"
+            f"| `{draw.package}` | {draw.seed} | {draw.commit} | {len(draw.chosen)} of {draw.of} | {len(run)}"
             f" | {at_first} | {at_last} | {equal} | {len(gone)} |"
         )
     yield ""
@@ -56,10 +57,11 @@ def _share(found: list[str]) -> str:
 
 
 def _of_package(package: str, draws: list[Draw], now: Outcomes) -> Iterator[str]:
-    keys = sorted({(module, what) for it in draws for module, what, mutant in still_there(it) if mutant is not None})
+    there = ((module, what) for it in draws for module, what, mutant in still_there(it) if mutant is not None)
+    keys = sorted({key for key in there if key in now})
     yield f"## `{package}`"
     yield ""
-    yield "| Module | Mutants | Drawn | Killed | The same program |"
+    yield "| Module | Mutants | Run | Killed | The same program |"
     yield "|---|---|---|---|---|"
     for module in modules_of(package):
         own = [key for key in keys if key[0] == module]
