@@ -33,6 +33,7 @@ class Walls:
         self._file = folder / "wall"
         self.set("+0")
         self.environment = {
+            "PYTHONPATH": str(Path(__file__).parents[2]),
             "LD_PRELOAD": str(LIBRARY),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",

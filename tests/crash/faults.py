@@ -62,9 +62,9 @@ class KilledInStep:
         dying = _Dying(self.count, self.when)
         run_coroutine, run_plain = runner.run_coroutine, bodies._run_plain
 
-        async def run_coroutine_or_die(call: Callable[[], Any]) -> Any:
+        async def run_coroutine_or_die(*called: Any) -> Any:
             is_last = dying.begin()
-            ending = await run_coroutine(call)
+            ending = await run_coroutine(*called)
             return dying.end(is_last, ending)
 
         def run_plain_or_die(call: Callable[[], Any], context: Any) -> Any:

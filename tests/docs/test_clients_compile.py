@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.compile_clients import NEEDED, compile_snippet, missing
+from scripts.compile_clients import NEEDED, OLDER, compile_snippet, missing
 
 
 @pytest.mark.slow
@@ -21,6 +21,6 @@ def test_what_the_page_shows_compiles(language: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(bool(missing("go")), reason="no compiler for Go on this machine")
 def test_a_snippet_with_a_field_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scripts.compile_clients.OLDER", {"WorkerId:": "WorkerName:"})
+    monkeypatch.setitem(OLDER, "WorkerId:", "WorkerName:")
     with pytest.raises(RuntimeError, match="WorkerName"):
         compile_snippet("go", tmp_path)
