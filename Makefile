@@ -31,8 +31,12 @@ test-fast: $(STAMP) ## run all tests but the storms and sweeps
 	@# Two at a time, a file to each. One hash seed, so that both give the same tests the same names.
 	PYTHONHASHSEED=0 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
-test-slow: $(STAMP) ## run the storms and sweeps, one after the other: some measure what they are kept from
-	$(BIN)/python -m pytest -m slow --durations=12
+# Slow tests that watch no clock.
+UNHURRIED = $(addprefix tests/,benchmarks models power security simulation testing)
+
+test-slow: $(STAMP) ## run the storms and sweeps; one after the other, if time tells whether they pass
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest -m slow -n 2 --dist loadfile $(UNHURRIED)
+	$(BIN)/python -m pytest -m slow $(UNHURRIED:%=--ignore=%) --durations=12
 
 crash: $(STAMP) ## kill store and runtime everywhere, judge what is left (7 minutes; CRASH=--nightly: hours)
 	$(BIN)/python -m tests.crash $(CRASH)
