@@ -8,7 +8,6 @@ never of what outlives a crash.
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import itertools
 import os
@@ -91,14 +90,13 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it and return once it answers."""
-        assert threading.current_thread() is threading.main_thread(), "see _die_with_parent"
+        assert threading.current_thread() is threading.main_thread(), "see _dying_with_parent"
         options = [f"-c{name}={value}" for name, value in {**self._settings, "port": str(self.port)}.items()]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self.binaries / "postgres", "-D", self._data, *options],
+                [*_dying_with_parent(), self.binaries / "postgres", "-D", self._data, *options],
                 stdout=log,
                 stderr=log,
-                preexec_fn=_die_with_parent,
                 **_as_user(),
             )
         deadline = time.monotonic() + _START_SECONDS
@@ -305,10 +303,14 @@ def _as_user() -> dict[str, Any]:
     return {"user": user, "group": group, "extra_groups": []}
 
 
-def _die_with_parent() -> None:
-    """Tests that are killed leave no server behind: prctl(PR_SET_PDEATHSIG, SIGQUIT). It goes with the thread that
-    starts the server, so that must be the main one."""
-    ctypes.CDLL(None).prctl(1, signal.SIGQUIT)
+def _dying_with_parent() -> list[str]:
+    """Return the words before a command that let it be told SIGQUIT when we die, so that tests that are killed leave no
+    server behind. It goes with the thread that starts the server, so that must be the main one.
+
+    Not a function for the child to run: Python code between fork and exec, in a process with gRPC's threads, crashed.
+    """
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "QUIT", "--"] if setpriv else []
 
 
 def _free_port() -> int:
