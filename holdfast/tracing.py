@@ -9,8 +9,7 @@ anything. Carriers are passed on without it too. The spans of the runtime are in
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -67,21 +66,6 @@ def make_current(carrier: Carrier) -> None:
         from opentelemetry.context import attach
 
         attach(context_of(carrier))
-
-
-@contextmanager
-def being_current(carrier: Carrier) -> Iterator[None]:
-    """Make a carrier current while the block lasts; nothing without OpenTelemetry."""
-    if not carrier or not is_loaded():
-        yield
-        return
-    from opentelemetry.context import attach, detach
-
-    token = attach(context_of(carrier))
-    try:
-        yield
-    finally:
-        detach(token)
 
 
 def _propagators() -> tuple[Any, Any]:

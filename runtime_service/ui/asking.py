@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from holdfast.cli.explaining import explain
 from holdfast.errors import HoldfastError
 from holdfast.v1 import (
@@ -88,13 +86,6 @@ async def streams_of(front: Front, run_id: str) -> Sequence[stream_service_pb2.S
 def now(front: Front) -> datetime:
     """The time of the store, as far as it is known here."""
     return datetime.fromtimestamp(front.worker.clock() / 1000, UTC)
-
-
-def now_stamp(front: Front) -> Timestamp:
-    """The same as a timestamp."""
-    stamp = Timestamp()
-    stamp.FromMilliseconds(front.worker.clock())
-    return stamp
 
 
 async def _row(front: Front, run: entity_pb2.Run) -> RunRow:

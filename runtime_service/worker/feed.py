@@ -48,27 +48,6 @@ class Follower(Protocol):
         """The watch was interrupted and could not resume: events may have been skipped."""
 
 
-class Subscription:
-    """Waits for anything to happen to a run. ``changed()`` returns at once when it happened before the call."""
-
-    def __init__(self) -> None:
-        self._changed = asyncio.Event()
-
-    def push(self, event: event_pb2.Event) -> None:
-        self._changed.set()
-
-    def ended(self, run: entity_pb2.Run) -> None:
-        self._changed.set()
-
-    def missed(self) -> None:
-        self._changed.set()
-
-    async def changed(self) -> None:
-        """Return once something happened since the last call."""
-        await self._changed.wait()
-        self._changed.clear()
-
-
 class Feed:
     """The watch, and its followers by run. ``clock_reading`` is told the store's time, in epoch ms."""
 
@@ -101,13 +80,6 @@ class Feed:
             followers.remove(follower)
             if not followers:
                 del self._followers[run_id]
-
-    @contextmanager
-    def subscribe(self, run_id: str) -> Iterator[Subscription]:
-        """Follow a run without its events: read the run, then wait for ``changed()``, in a loop."""
-        subscription = Subscription()
-        with self.follow(run_id, subscription):
-            yield subscription
 
     def tell(self, event: event_pb2.Event) -> None:
         """Pass on an event that this process wrote itself, ahead of the store's push of it."""

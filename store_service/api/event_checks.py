@@ -66,8 +66,7 @@ def _check_event(event: event_pb2.Event, field: str) -> list[Found]:
         raise invalid_field(f"{field}.attributes", f"is not set; set exactly one of {', '.join(sorted(ARMS))}")
     if arm not in ARMS:
         raise invalid_field(f"{field}.{arm}", "is written by the store only and never accepted from a client")
-    event.type = type_of(event)  # whatever the client says: the arm tells
-    if KINDS[event.type].entity is not None:
+    if KINDS[type_of(event)].entity is not None:
         checks.identifier(event.correlation_id, f"{field}.correlation_id")
     elif event.correlation_id:
         raise invalid_field(f"{field}.correlation_id", f"is {checks.shown(event.correlation_id)}; {arm} has none")

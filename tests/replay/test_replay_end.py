@@ -381,21 +381,3 @@ def test_arguments_are_copies() -> None:
     ending(run)
     assert run.result() == 2
     assert order.items == [5]
-
-
-def test_what_code_asks_for_in_its_cleanup_after_the_end_is_never_written() -> None:
-    @workflow(name="end.asks_in_cleanup")
-    async def asks_in_cleanup() -> None:
-        async def background() -> None:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                await set_attributes(too="late")
-
-        task = asyncio.create_task(background())
-        await asyncio.sleep(0)
-        del task
-
-    run = Rehearsal(asks_in_cleanup)
-    assert [it.WhichOneof("attributes") for it in run.settle()] == ["run_completed"]
-    assert run.instance.pending() == []

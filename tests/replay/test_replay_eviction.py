@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import hook, step, workflow
+from holdfast import hook, set_attributes, step, workflow
 from runtime_service.replay import eviction
 from tests.replay.rehearsal import Rehearsal, event
 
@@ -312,3 +312,21 @@ def test_an_interpreter_that_does_not_show_the_bit_is_found_out(monkeypatch: pyt
 def test_an_interpreter_that_shows_the_bit_from_the_beginning_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eviction.gc, "is_finalized", lambda item: True)
     assert not eviction._works_here()
+
+
+def test_what_code_asks_for_in_its_cleanup_after_the_end_is_never_written() -> None:
+    @workflow(name="end.asks_in_cleanup")
+    async def asks_in_cleanup() -> None:
+        async def background() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await set_attributes(too="late")
+
+        task = asyncio.create_task(background())
+        await asyncio.sleep(0)
+        del task
+
+    run = Rehearsal(asks_in_cleanup)
+    assert [it.WhichOneof("attributes") for it in run.settle()] == ["run_completed"]
+    assert run.instance.pending() == []

@@ -97,11 +97,6 @@ class Session:
         self.executed += 1
         self._connection.cursor().execute(sql, parameters, prepare=True)
 
-    def send_all(self, sql: str, many: Sequence[Parameters]) -> None:
-        """Execute a statement once for each of ``many``."""
-        for parameters in many:
-            self.send(sql, parameters)
-
     def copy(self, sql: str, many: Iterable[Sequence[object]]) -> None:
         """Execute a COPY … FROM STDIN of rows: several times as fast as a statement for each of them."""
         self.executed += 1
